@@ -1,0 +1,207 @@
+//! Checking one session's file.
+
+use std::io;
+
+use super::finding::{Finding, FindingKind, Place};
+use super::{Check, Event};
+use crate::dir::{Access, Opened};
+use crate::error::Error;
+use crate::marker::Durability;
+use crate::names::FileName;
+use crate::record::envelope::{Envelope, MAGIC};
+use crate::record::{self, Refusal, Session};
+use crate::rule::{Fault, Rule};
+use crate::slots::{self, Slot, Verdict};
+
+/// What looking at a session's file once has found.
+#[derive(Default)]
+struct Seen {
+    findings: Vec<Finding>,
+    expired: bool,
+}
+
+impl Check<'_> {
+    pub(super) fn session(&mut self, name: &FileName) {
+        let place = Place::Session(name.session().clone());
+        let mut seen = self.look(name);
+        if let Ok(Some(first)) = &seen
+            && first.findings.iter().any(Finding::could_be_a_writer)
+        {
+            // CHK-2.
+            match self.lock(name.session()) {
+                Ok(_guard) => seen = self.look(name),
+                Err(Error::Busy { .. }) => {
+                    let detail = "cannot be judged: its lock was held all the time; check again";
+                    self.found(FindingKind::Busy, Rule::Chk6, place.clone(), detail);
+                    return;
+                }
+                // There is no lock to take: the lock files have findings of their own.
+                Err(_) => {}
+            }
+        }
+        match seen {
+            // CHK-3.
+            Ok(None) => return,
+            Ok(Some(seen)) => {
+                self.summary.expired += u64::from(seen.expired);
+                for finding in &seen.findings {
+                    self.report(finding);
+                }
+            }
+            Err(error) => self.unreadable(place, &error),
+        }
+        self.summary.sessions += 1;
+        (self.tell)(Event::Checked);
+    }
+
+    /// Looks at a session's file once; `None` where it has vanished.
+    fn look(&self, name: &FileName) -> io::Result<Option<Seen>> {
+        let place = Place::Session(name.session().clone());
+        let Opened::File(file, stat) = self.dir.open_session(name, Access::Read)? else { return Ok(None) };
+        let mut seen = Seen::default();
+        seen.findings.extend(self.permissions(&stat, &place));
+        if stat.links > 1 {
+            let detail = format!("has {} links; the next save replaces it", stat.links);
+            let place = place.clone();
+            let (kind, rule) = (FindingKind::HardLink, Rule::Chk8);
+            seen.findings.push(Finding { kind, rule, place, offset: None, detail });
+        }
+        let session = name.session();
+        if session.id().is_some_and(crate::SessionId::is_legacy) {
+            let detail = "has an ID of fewer than 22 characters; rotate it, or let it expire".to_owned();
+            let place = place.clone();
+            let (kind, rule) = (FindingKind::LegacyId, Rule::Chk10);
+            seen.findings.push(Finding { kind, rule, place, offset: None, detail });
+        }
+        let mut look = Look { check: self, name, place, seen };
+        match slots::slot_size(stat.size) {
+            Ok(slot_size) => {
+                let mut bytes = vec![0; 2 * slot_size];
+                let length = file.read(&mut bytes)?;
+                if length < bytes.len() {
+                    look.add(
+                        FindingKind::Corrupt,
+                        Fault::new(Rule::Slot1, 0),
+                        "was truncated while it was read",
+                    );
+                } else {
+                    look.file(&bytes);
+                }
+            }
+            Err(fault) => {
+                let mut start = [0; MAGIC.len()];
+                let length = file.read(&mut start)?;
+                look.wrong_size(stat.size, &start[..length], fault);
+            }
+        }
+        Ok(Some(look.seen))
+    }
+}
+
+/// A session's file that is being looked at.
+struct Look<'a, 'c> {
+    check: &'a Check<'c>,
+    name: &'a FileName,
+    place: Place,
+    seen: Seen,
+}
+
+impl Look<'_, '_> {
+    fn add(&mut self, kind: FindingKind, fault: Fault, detail: impl Into<String>) {
+        let offset = Some(fault.offset as u64);
+        let (rule, place) = (fault.rule, self.place.clone());
+        self.seen.findings.push(Finding { kind, rule, place, offset, detail: detail.into() });
+    }
+
+    fn may_be_stillborn(&self) -> bool {
+        self.check.marker.durability == Durability::Process
+    }
+
+    fn stillborn(&mut self) {
+        let detail = "was lost to a power failure while it was created; it is taken as absent";
+        self.add(FindingKind::Stillborn, Fault::new(Rule::Slot10, 0), detail);
+    }
+
+    fn wrong_size(&mut self, size: u64, start: &[u8], fault: Fault) {
+        if self.may_be_stillborn() && slots::stillborn(start, None) {
+            return self.stillborn();
+        }
+        let detail = format!("is {size} bytes long, which no session file is; restore or delete it");
+        self.add(FindingKind::Corrupt, fault, detail);
+    }
+
+    fn file(&mut self, bytes: &[u8]) {
+        let size = bytes.len() / 2;
+        let halves = [&bytes[..size], &bytes[size..]];
+        let (current, envelope) = match slots::choose(bytes) {
+            Verdict::Current(current, envelope) | Verdict::Candidate(current, envelope) => {
+                (current, envelope)
+            }
+            Verdict::None(_) if self.may_be_stillborn() && slots::stillborn(halves[0], Some(halves[1])) => {
+                return self.stillborn();
+            }
+            Verdict::None(fault) => {
+                return self.add(FindingKind::Corrupt, fault, "has no whole record; restore or delete it");
+            }
+        };
+        for (index, half) in halves.into_iter().enumerate() {
+            let base = index * size;
+            let slot = slots::judge(half, index);
+            match &slot {
+                Slot::Whole(_) if index == current => self.current(half, &envelope, base),
+                Slot::Whole(other) => {
+                    if let Err(refusal) = record::decode(&half[..other.end], other, Some(self.name)) {
+                        let detail = "is broken in its older record; the current one can be read";
+                        self.add(FindingKind::StaleRecord, refusal.fault().within(base), detail);
+                    }
+                }
+                Slot::Damaged(damage) => {
+                    let Fault { rule, offset } = damage.fault.within(base);
+                    let detail = format!(
+                        "has a slot that holds no whole record ({rule}): a killed save, or damage; readers use the other slot"
+                    );
+                    self.add(FindingKind::DamagedSlot, Fault::new(Rule::Slot11, offset), detail);
+                }
+                Slot::Empty => {}
+            }
+            if let Some(at) = slots::stray_byte(half, &slot) {
+                let detail =
+                    "has bytes where zeros belong: a killed save, or damage; readers do not look there";
+                self.add(FindingKind::StrayBytes, Fault::new(Rule::Chk9, base + at), detail);
+            }
+        }
+    }
+
+    fn current(&mut self, slot: &[u8], envelope: &Envelope, base: usize) {
+        match record::decode(&slot[..envelope.end], envelope, Some(self.name)) {
+            Ok(session) => self.readable(&session, &slot[..envelope.end], envelope, base),
+            Err(Refusal::Corrupt(fault)) => {
+                self.add(FindingKind::Corrupt, fault.within(base), "cannot be read; restore or delete it");
+            }
+            Err(refusal @ Refusal::Unsupported(..)) => {
+                let fault = refusal.fault().within(base);
+                let detail = refusal.into_error(base).to_string();
+                self.add(FindingKind::Unsupported, fault, detail);
+            }
+        }
+    }
+
+    fn readable(&mut self, session: &Session, bytes: &[u8], envelope: &Envelope, base: usize) {
+        self.seen.expired = session.is_expired(self.check.now);
+        if session.accessed().is_far_ahead_of(self.check.now) {
+            let detail =
+                format!("was accessed at {}, which is yet to come: a clock was wrong", session.accessed());
+            let (kind, rule) = (FindingKind::FutureAccess, Rule::Chk11);
+            let place = self.place.clone();
+            self.seen.findings.push(Finding { kind, rule, place, offset: None, detail });
+        }
+        for (key, at) in record::keys(bytes, envelope).unwrap_or_default() {
+            if !record::KEYS.contains(&key) && !key.contains('.') {
+                let detail = format!(
+                    "has the key {key:?}, which SPEC.md may define one day; private keys have a full stop"
+                );
+                self.add(FindingKind::UnknownKey, Fault::new(Rule::Body17, base + at), detail);
+            }
+        }
+    }
+}

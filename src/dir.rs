@@ -1,0 +1,532 @@
+//! The one file that makes file-system calls (rustix, all relative to one directory descriptor, DIR-8), and so
+//! the seam at which tests see, refuse and interleave them.
+//!
+//! A name that reaches this file comes from `names.rs`: a constant, a [`FileName`] or its temp (NAME-2).
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::names::{EntryType, FileName, IMPORTS, LOCK_DIR, MARKER, MARKER_TEMP, lock_file_name};
+
+/// A kind of call that this crate makes to the operating system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "named after the calls")]
+#[non_exhaustive]
+pub enum Op {
+    OpenDir,
+    Open,
+    Create,
+    Stat,
+    Fstat,
+    Statfs,
+    Read,
+    Pread,
+    Write,
+    Pwrite,
+    Sync,
+    SyncDir,
+    Rename,
+    Unlink,
+    Mkdir,
+    ReadDir,
+    Lock,
+    Unlock,
+    Chmod,
+}
+
+/// Makes a call, again where a signal interrupted it, unless the seam refuses it.
+fn call<T>(op: Op, path: &str, mut make: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        #[cfg(feature = "seam")]
+        let made = match crate::seam::call(op, path) {
+            Some(errno) => Err(Errno::from_raw_os_error(errno)),
+            None => make(),
+        };
+        #[cfg(not(feature = "seam"))]
+        let made = {
+            let _ = (op, path);
+            make()
+        };
+        match made {
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(done) => return Ok(done),
+        }
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+/// `None` where the error says that there is no such entry.
+fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(there) => Ok(Some(there)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is known of a file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) kind: EntryType,
+    /// The permission bits.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) size: u64,
+    pub(crate) links: u64,
+    /// Which file it is: device and inode.
+    pub(crate) identity: (u64, u64),
+}
+
+impl From<fs::Stat> for Stat {
+    // The fields' types differ from system to system.
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "as wide as here or narrower")]
+    #[allow(clippy::useless_conversion, reason = "not everywhere")]
+    fn from(stat: fs::Stat) -> Self {
+        Stat {
+            kind: entry_type(FileType::from_raw_mode(stat.st_mode)),
+            mode: u32::from(stat.st_mode) & 0o7777,
+            uid: stat.st_uid,
+            size: stat.st_size as u64,
+            links: u64::from(stat.st_nlink),
+            identity: (stat.st_dev as u64, stat.st_ino as u64),
+        }
+    }
+}
+
+fn entry_type(kind: FileType) -> EntryType {
+    match kind {
+        FileType::RegularFile => EntryType::Regular,
+        FileType::Directory => EntryType::Directory,
+        _ => EntryType::Other,
+    }
+}
+
+/// Who may use the files that are made (DIR-6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// 0600 and 0700.
+    #[default]
+    Owner,
+    /// 0660 and 0770.
+    Group,
+}
+
+/// The directory of a store: one descriptor, to which all else is relative.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+    /// For messages only.
+    path: PathBuf,
+    sharing: Sharing,
+}
+
+/// What opening a session's file came to.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    Absent,
+    /// The name is taken by something that is not a regular file (NAME-11).
+    NotRegular,
+    File(File, Stat),
+}
+
+/// How a session's file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+impl Dir {
+    /// Opens a directory.
+    pub(crate) fn open(path: &Path, sharing: Sharing) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = call(Op::OpenDir, "", || fs::open(path, flags, Mode::empty()))?;
+        Ok(Dir { fd, path: path.to_owned(), sharing })
+    }
+
+    /// Makes a directory; says whether it was not there before.
+    pub(crate) fn make(path: &Path, sharing: Sharing) -> io::Result<bool> {
+        match call(Op::Mkdir, "", || fs::mkdir(path, dir_mode(sharing))) {
+            Ok(()) => Ok(true),
+            Err(error) if is(&error, Errno::EXIST) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// The directory itself.
+    pub(crate) fn stat(&self) -> io::Result<Stat> {
+        call(Op::Fstat, "", || fs::fstat(&self.fd)).map(Stat::from)
+    }
+
+    /// The number that tells the kind of file system (section 17 of SPEC.md).
+    #[cfg(target_os = "linux")]
+    pub(crate) fn file_system(&self) -> io::Result<u64> {
+        #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "a magic number of 32 bits")]
+        call(Op::Statfs, "", || fs::fstatfs(&self.fd)).map(|statfs| statfs.f_type as u64 & 0xffff_ffff)
+    }
+
+    /// An entry, not followed if it is a link.
+    pub(crate) fn stat_entry(&self, name: &[u8]) -> io::Result<Option<Stat>> {
+        // An entry's name comes from the directory, so it has no NUL.
+        let path = CString::new(name).map_err(|_| io::Error::from(Errno::INVAL))?;
+        let shown = String::from_utf8_lossy(name);
+        absent(call(Op::Stat, &shown, || fs::statat(&self.fd, &path, AtFlags::SYMLINK_NOFOLLOW)))
+            .map(|stat| stat.map(Stat::from))
+    }
+
+    /// The entries, in no order, with the types that the directory gives, one system call for many of them.
+    pub(crate) fn entries(&self) -> io::Result<Entries<'_>> {
+        let inner = call(Op::ReadDir, "", || fs::Dir::read_from(&self.fd))?;
+        Ok(Entries { dir: Some(self), inner })
+    }
+
+    /// The entries of the lock directory.
+    pub(crate) fn lock_entries(&self) -> io::Result<Vec<(Vec<u8>, Stat)>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = call(Op::OpenDir, LOCK_DIR, || fs::openat(&self.fd, LOCK_DIR, flags, Mode::empty()))?;
+        let lock_dir = Dir { fd, path: self.path.join(LOCK_DIR), sharing: self.sharing };
+        let mut found = Vec::new();
+        for entry in lock_dir.entries()? {
+            let (name, _) = entry?;
+            if let Some(stat) = lock_dir.stat_entry(&name)? {
+                found.push((name, stat));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Opens a session's file as READ-1 says.
+    pub(crate) fn open_session(&self, name: &FileName, access: Access) -> io::Result<Opened> {
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+        } | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::CLOEXEC
+            | OFlags::NOCTTY;
+        let path = name.as_str();
+        let fd = match call(Op::Open, path, || fs::openat(&self.fd, path, flags, Mode::empty())) {
+            Ok(fd) => fd,
+            Err(error) if is(&error, Errno::NOENT) => return Ok(Opened::Absent),
+            // A link; a directory opened for writing; a socket or a device without driver.
+            Err(error) if [Errno::LOOP, Errno::ISDIR, Errno::NXIO].iter().any(|e| is(&error, *e)) => {
+                return Ok(Opened::NotRegular);
+            }
+            Err(error) => return Err(error),
+        };
+        let file = File(fd);
+        let stat = file.stat()?;
+        match stat.kind {
+            EntryType::Regular => Ok(Opened::File(file, stat)),
+            _ => Ok(Opened::NotRegular),
+        }
+    }
+
+    /// Makes the temp of `name`, which is not there (WRITE-12).
+    pub(crate) fn create_temp(&self, name: &FileName) -> io::Result<File> {
+        self.create(&name.temp(), OFlags::EXCL)
+    }
+
+    /// Opens a control file for writing from its start, making it if need be.
+    fn create(&self, name: &str, how: OFlags) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | how;
+        let mode = file_mode(self.sharing);
+        let file = File(call(Op::Create, name, || fs::openat(&self.fd, name, flags, mode))?);
+        self.share(&file)?;
+        Ok(file)
+    }
+
+    /// Gives a file that was made the group's bits, which the process's umask may have taken away.
+    fn share(&self, file: &File) -> io::Result<()> {
+        match self.sharing {
+            Sharing::Owner => Ok(()),
+            Sharing::Group => call(Op::Chmod, "", || fs::fchmod(&file.0, file_mode(self.sharing))),
+        }
+    }
+
+    /// Renames the temp of `name` to `name`; with `fresh`, only where there is nothing of that name.
+    pub(crate) fn publish(&self, name: &FileName, fresh: bool) -> io::Result<()> {
+        let (from, to) = (name.temp(), name.as_str());
+        if fresh {
+            let flags = RenameFlags::NOREPLACE;
+            match call(Op::Rename, to, || fs::renameat_with(&self.fd, &from, &self.fd, to, flags)) {
+                // Not every file system has it. The lock is held and the name was seen absent: that suffices.
+                Err(error) if is(&error, Errno::INVAL) || is(&error, Errno::NOSYS) => {}
+                done => return done,
+            }
+        }
+        call(Op::Rename, to, || fs::renameat(&self.fd, &from, &self.fd, to))
+    }
+
+    /// Unlinks a session's file; says whether it was there.
+    pub(crate) fn unlink(&self, name: &FileName) -> io::Result<bool> {
+        self.unlink_entry(name.as_str())
+    }
+
+    /// Unlinks a session's temp; says whether it was there.
+    pub(crate) fn unlink_temp(&self, name: &FileName) -> io::Result<bool> {
+        self.unlink_entry(&name.temp())
+    }
+
+    fn unlink_entry(&self, name: &str) -> io::Result<bool> {
+        absent(call(Op::Unlink, name, || fs::unlinkat(&self.fd, name, AtFlags::empty())))
+            .map(|done| done.is_some())
+    }
+
+    /// Syncs the directory: its entries are on stable storage.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        call(Op::SyncDir, "", || fs::fsync(&self.fd))
+    }
+
+    /// The contents of a small control file, at most `most` + 1 bytes; `None` where there is none, or where the
+    /// entry is no regular file.
+    pub(crate) fn read_control(&self, name: &'static str, most: usize) -> io::Result<Option<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let opened = call(Op::Open, name, || fs::openat(&self.fd, name, flags, Mode::empty()));
+        let file = match opened {
+            Ok(fd) => File(fd),
+            Err(error) if [Errno::NOENT, Errno::LOOP, Errno::NXIO].iter().any(|e| is(&error, *e)) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if file.stat()?.kind != EntryType::Regular {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; most + 1];
+        let length = file.read(&mut bytes)?;
+        bytes.truncate(length);
+        Ok(Some(bytes))
+    }
+
+    /// Puts the marker in place: written beside it, synced, renamed (DIR-2, MARK-6).
+    pub(crate) fn write_marker(&self, text: &str) -> io::Result<()> {
+        let file = self.create(MARKER_TEMP, OFlags::TRUNC)?;
+        file.write_at(text.as_bytes(), 0).map_err(|(error, _)| error)?;
+        file.sync()?;
+        call(Op::Rename, MARKER, || fs::renameat(&self.fd, MARKER_TEMP, &self.fd, MARKER))?;
+        self.sync()
+    }
+
+    /// Appends a line to the migrator's notes (MIG-4).
+    pub(crate) fn append_import(&self, line: &str) -> io::Result<()> {
+        let file = self.create(IMPORTS, OFlags::APPEND)?;
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            let written = call(Op::Write, IMPORTS, || rustix::io::write(&file.0, rest))?;
+            rest = &rest[written..];
+        }
+        file.sync()?;
+        self.sync()
+    }
+
+    /// Makes the lock directory; says whether it was not there before.
+    pub(crate) fn make_lock_dir(&self) -> io::Result<()> {
+        match call(Op::Mkdir, LOCK_DIR, || fs::mkdirat(&self.fd, LOCK_DIR, dir_mode(self.sharing))) {
+            Err(error) if is(&error, Errno::EXIST) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Opens lock file `index`, making it if need be (LOCK-5). With [`Access::Read`], only for shared locks.
+    ///
+    /// For `locks.rs` alone: closing the descriptor drops every lock that the process has on that file.
+    pub(crate) fn open_lock(&self, index: u8, access: Access) -> io::Result<File> {
+        let path = lock_path(index);
+        let flags = match access {
+            Access::Write => OFlags::RDWR | OFlags::CREATE,
+            Access::Read => OFlags::RDONLY,
+        } | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        let mode = file_mode(self.sharing);
+        let existed = self.sharing == Sharing::Owner || self.stat_lock(index)?.is_some();
+        let file = File(call(Op::Open, &path, || fs::openat(&self.fd, &path, flags, mode))?);
+        if !existed {
+            self.share(&file)?;
+        }
+        Ok(file)
+    }
+
+    /// The file at lock file `index`'s path.
+    pub(crate) fn stat_lock(&self, index: u8) -> io::Result<Option<Stat>> {
+        self.stat_entry(lock_path(index).as_bytes())
+    }
+
+    /// Whether the directory of lock files is there.
+    pub(crate) fn has_lock_dir(&self) -> io::Result<bool> {
+        Ok(self.stat_entry(LOCK_DIR.as_bytes())?.is_some_and(|stat| stat.kind == EntryType::Directory))
+    }
+
+    /// Whether the directory folds case: lock file `0a` is to be found as `0A` (DIR-7).
+    pub(crate) fn folds_case(&self) -> io::Result<bool> {
+        Ok(self.stat_entry(format!("{LOCK_DIR}/0A").as_bytes())?.is_some())
+    }
+}
+
+fn lock_path(index: u8) -> String {
+    format!("{LOCK_DIR}/{}", lock_file_name(index))
+}
+
+fn file_mode(sharing: Sharing) -> Mode {
+    match sharing {
+        Sharing::Owner => Mode::from_raw_mode(0o600),
+        Sharing::Group => Mode::from_raw_mode(0o660),
+    }
+}
+
+fn dir_mode(sharing: Sharing) -> Mode {
+    match sharing {
+        Sharing::Owner => Mode::from_raw_mode(0o700),
+        Sharing::Group => Mode::from_raw_mode(0o770),
+    }
+}
+
+/// The entries of a directory: names and types.
+#[derive(Debug)]
+pub(crate) struct Entries<'a> {
+    dir: Option<&'a Dir>,
+    inner: fs::Dir,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = io::Result<(Vec<u8>, EntryType)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.inner.read()? {
+                Ok(entry) => entry,
+                Err(errno) => return Some(Err(errno.into())),
+            };
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match (entry.file_type(), self.dir) {
+                // Some file systems do not say.
+                (FileType::Unknown, Some(dir)) => match dir.stat_entry(name) {
+                    Ok(Some(stat)) => stat.kind,
+                    Ok(None) => continue,
+                    Err(error) => return Some(Err(error)),
+                },
+                (kind, _) => entry_type(kind),
+            };
+            return Some(Ok((name.to_vec(), kind)));
+        }
+    }
+}
+
+/// An open file of a store.
+#[derive(Debug)]
+pub(crate) struct File(OwnedFd);
+
+impl File {
+    pub(crate) fn stat(&self) -> io::Result<Stat> {
+        call(Op::Fstat, "", || fs::fstat(&self.0)).map(Stat::from)
+    }
+
+    /// Reads from the file's position until `bytes` is full or the file ends; returns how much.
+    pub(crate) fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut length = 0;
+        while length < bytes.len() {
+            let read = call(Op::Read, "", || rustix::io::read(&self.0, &mut bytes[length..]))?;
+            if read == 0 {
+                break;
+            }
+            length += read;
+        }
+        Ok(length)
+    }
+
+    /// Reads at `offset`; as [`File::read`].
+    pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut length = 0;
+        while length < bytes.len() {
+            let at = offset + length as u64;
+            let read = call(Op::Pread, "", || rustix::io::pread(&self.0, &mut bytes[length..], at))?;
+            if read == 0 {
+                break;
+            }
+            length += read;
+        }
+        Ok(length)
+    }
+
+    /// Writes all of `bytes` at `offset`, going on where a short write ended (WRITE-3). An error comes with the
+    /// number of bytes that were written before it.
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), (io::Error, usize)> {
+        let mut written = 0;
+        while written < bytes.len() {
+            let at = offset + written as u64;
+            match call(Op::Pwrite, "", || rustix::io::pwrite(&self.0, &bytes[written..], at)) {
+                Ok(0) => return Err((io::ErrorKind::WriteZero.into(), written)),
+                Ok(more) => written += more,
+                Err(error) => return Err((error, written)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs the file's data, and what is needed to find it.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        #[cfg(not(target_vendor = "apple"))]
+        return call(Op::Sync, "", || fs::fdatasync(&self.0));
+        // fsync on macOS does not reach the disk.
+        #[cfg(target_vendor = "apple")]
+        return call(Op::Sync, "", || fs::fcntl_fullfsync(&self.0));
+    }
+
+    /// Tries to take an fcntl record lock of the process on the whole file, without waiting (LOCK-1, LOCK-9).
+    pub(crate) fn try_lock(&self, exclusive: bool) -> io::Result<bool> {
+        let how = if exclusive {
+            FlockOperation::NonBlockingLockExclusive
+        } else {
+            FlockOperation::NonBlockingLockShared
+        };
+        match call(Op::Lock, "", || fs::fcntl_lock(self.fd(), how)) {
+            Ok(()) => Ok(true),
+            // The table of section 9.2.
+            Err(error) if [Errno::AGAIN, Errno::ACCESS, Errno::DEADLK].iter().any(|e| is(&error, *e)) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Releases the process's lock on the file.
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        call(Op::Unlock, "", || fs::fcntl_lock(self.fd(), FlockOperation::NonBlockingUnlock))
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The effective user of this process.
+pub(crate) fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The process's number.
+pub(crate) fn process() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}

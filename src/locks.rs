@@ -1,0 +1,323 @@
+//! The lock protocol: SPEC.md section 9.
+//!
+//! # Hazards
+//!
+//! What fcntl record locks do that nobody expects, and what this file does about it:
+//!
+//! 1. **They belong to the process, not to the descriptor.** Two threads of one process both "get" the same
+//!    lock. So each lock file has a mutex in this process, taken before the lock (LOCK-7), and a lock file is
+//!    one object for the whole process, however many stores are open on the directory: [`REGISTRY`], by device
+//!    and inode.
+//! 2. **Closing any descriptor of the file drops them all.** So a lock file is opened here and nowhere else; a
+//!    descriptor is closed only when nobody in the process uses the file any more, and under the registry's
+//!    lock, so that nobody begins to use it meanwhile (LOCK-8). Where two descriptors of one file happen to be
+//!    opened (its path was replaced between two looks), both stay open as long.
+//! 3. **`F_SETLKW` reports deadlocks that are none.** The kernel looks for cycles of processes, not of threads:
+//!    ```text
+//!    P, thread 1: holds a                    Q, thread 1: holds b
+//!    P, thread 2: waits for b                Q, thread 2: waits for a     -> EDEADLK
+//!    ```
+//!    although each thread holds one lock and will release it. So we ask again and again without waiting in the
+//!    kernel (LOCK-9), with pauses that grow and vary, up to a deadline (LOCK-10).
+//! 4. **A lock file can be unlinked under its holder** (systemd-tmpfiles, an overzealous clean-up): the next one
+//!    makes a new file and locks that. So after taking a lock the path must still lead to the file that is locked
+//!    (LOCK-6).
+//! 5. **A child of fork(2) has the memory of a holder but not its locks.** Whoever lets a user's code run under
+//!    a lock asks [`Guard::is_ours`] afterwards (LOCK-12).
+//! 6. **An exclusive lock needs a descriptor open for writing**, which a checker run by a reader may not have:
+//!    shared locks make do with one for reading.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::dir::{self, Access, Dir, File};
+use crate::error::{Error, NotAStore, Result};
+use crate::names::LOCK_FILES;
+
+/// The first pause of someone who waits, and the longest.
+const PAUSE_FIRST: Duration = Duration::from_micros(40);
+const PAUSE_LONGEST: Duration = Duration::from_millis(4);
+
+/// How often a lock file may turn out to have been replaced before that is an error.
+const REPLACED_MOST: u32 = 100;
+
+/// Whether others may hold the lock too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// For writers.
+    Exclusive,
+    /// For readers who want no writer to be at work: it needs no more than read permission, and a lock file
+    /// that is there.
+    Shared,
+}
+
+/// Device and inode of a lock file.
+type Identity = (u64, u64);
+
+/// Every lock file that this process has open (hazard 1).
+static REGISTRY: Mutex<BTreeMap<Identity, Entry>> = Mutex::new(BTreeMap::new());
+
+struct Entry {
+    file: Arc<LockFile>,
+    /// How many [`Handle`]s there are. At zero the file is closed (hazard 2).
+    handles: usize,
+}
+
+/// A lock file: one in a process, whatever the number of stores and threads.
+#[derive(Debug)]
+struct LockFile {
+    identity: Identity,
+    /// The descriptor that the file was opened with first.
+    first: File,
+    /// One for writing, where the first is for reading only.
+    for_writing: OnceLock<File>,
+    first_is_for_writing: bool,
+    /// Descriptors that turned out to be of this file too. Closing them would drop its locks.
+    surplus: Mutex<Vec<File>>,
+    /// Whether a thread of this process holds the lock, or is about to ask the kernel for it.
+    taken: Mutex<bool>,
+    released: Condvar,
+}
+
+/// The mutexes here guard plain values that no panic leaves half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A share in a lock file; while there is one, the file stays open.
+#[derive(Debug)]
+struct Handle(Option<Arc<LockFile>>);
+
+impl Handle {
+    fn file(&self) -> &Arc<LockFile> {
+        match &self.0 {
+            Some(file) => file,
+            None => unreachable!("only drop takes it"),
+        }
+    }
+
+    /// Opens lock file `index` of `dir`, or shares in it where this process has it open.
+    fn open(dir: &Dir, index: u8, mode: Mode) -> io::Result<Self> {
+        let mut registry = lock(&REGISTRY);
+        if let Some(stat) = dir.stat_lock(index)?
+            && let Some(entry) = registry.get_mut(&stat.identity)
+        {
+            if mode == Mode::Exclusive && entry.file.writer().is_none() {
+                let file = dir.open_lock(index, Access::Write)?;
+                if file.stat()?.identity != stat.identity {
+                    // Replaced just now: it is of another file, and closing it harms nobody.
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                if let Err(file) = entry.file.for_writing.set(file) {
+                    lock(&entry.file.surplus).push(file);
+                }
+            }
+            entry.handles += 1;
+            return Ok(Handle(Some(Arc::clone(&entry.file))));
+        }
+        let first_is_for_writing = mode == Mode::Exclusive;
+        // For reading alone a lock file is not made: a checker changes nothing.
+        let access = if first_is_for_writing { Access::Write } else { Access::Read };
+        let first = dir.open_lock(index, access)?;
+        let identity = first.stat()?.identity;
+        if let Some(entry) = registry.get_mut(&identity) {
+            lock(&entry.file.surplus).push(first);
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let file = Arc::new(LockFile {
+            identity,
+            first,
+            for_writing: OnceLock::new(),
+            first_is_for_writing,
+            surplus: Mutex::default(),
+            taken: Mutex::new(false),
+            released: Condvar::new(),
+        });
+        registry.insert(identity, Entry { file: Arc::clone(&file), handles: 1 });
+        Ok(Handle(Some(file)))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let Some(file) = self.0.take() else { return };
+        let mut registry = lock(&REGISTRY);
+        if let Some(entry) = registry.get_mut(&file.identity) {
+            entry.handles -= 1;
+            if entry.handles == 0 {
+                registry.remove(&file.identity);
+                // The last reference: the descriptors are closed here, while nobody can open the file anew.
+                drop(file);
+            }
+        }
+    }
+}
+
+impl LockFile {
+    fn writer(&self) -> Option<&File> {
+        if self.first_is_for_writing { Some(&self.first) } else { self.for_writing.get() }
+    }
+
+    /// Takes the in-process mutex and then the lock. `Ok(false)` where the deadline passed first.
+    fn take(&self, mode: Mode, deadline: Instant) -> io::Result<bool> {
+        let mut taken = lock(&self.taken);
+        while *taken {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            taken = self.released.wait_timeout(taken, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *taken = true;
+        drop(taken);
+        let got = self.ask_kernel(mode, deadline);
+        if !matches!(got, Ok(true)) {
+            self.give_back();
+        }
+        got
+    }
+
+    fn ask_kernel(&self, mode: Mode, deadline: Instant) -> io::Result<bool> {
+        let file = match mode {
+            Mode::Shared => &self.first,
+            Mode::Exclusive => self.writer().ok_or(io::ErrorKind::PermissionDenied)?,
+        };
+        let mut pause = PAUSE_FIRST;
+        while !file.try_lock(mode == Mode::Exclusive)? {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            std::thread::sleep(jittered(pause).min(left));
+            pause = (pause * 2).min(PAUSE_LONGEST);
+        }
+        Ok(true)
+    }
+
+    fn give_back(&self) {
+        *lock(&self.taken) = false;
+        self.released.notify_one();
+    }
+
+    fn release(&self) {
+        // It cannot fail on a descriptor that is open and was good enough to lock with; and if it did, the
+        // in-process mutex would still be right, and the others' wait would end in `busy`.
+        let _ = self.first.unlock();
+        self.give_back();
+    }
+}
+
+/// Half to one and a half of `pause`, so that those who wait do not march in step.
+fn jittered(pause: Duration) -> Duration {
+    // Not for secrets: the hasher's keys differ from call to call, and that is all that is asked.
+    let random = RandomState::new().hash_one(0u8) % 1024;
+    let percent = u32::try_from(50 + random * 100 / 1024).unwrap_or(100);
+    pause * percent / 100
+}
+
+/// A lock that is held, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    handle: Arc<Handle>,
+    /// The process that took it, where somebody will ask.
+    process: Option<i32>,
+}
+
+impl Guard {
+    /// Notes which process holds the lock, for [`Guard::is_ours`]. It costs a system call, so it is done only
+    /// where a user's code is about to run.
+    pub(crate) fn note_process(&mut self) {
+        self.process = Some(dir::process());
+    }
+
+    /// Whether this is still the process that took the lock, and not a child of it (LOCK-12).
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process.is_none_or(|process| process == dir::process())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.handle.file().release();
+    }
+}
+
+/// The 64 locks of a store.
+#[derive(Debug)]
+pub(crate) struct Locks {
+    handles: [Mutex<Option<Arc<Handle>>>; LOCK_FILES as usize],
+}
+
+impl Locks {
+    pub(crate) fn new() -> Self {
+        Locks { handles: [const { Mutex::new(None) }; LOCK_FILES as usize] }
+    }
+
+    /// Takes the lock of lock file `index`, over its whole length, and waits for it at most `patience`.
+    pub(crate) fn lock(&self, dir: &Dir, index: u8, mode: Mode, patience: Duration) -> Result<Guard> {
+        self.lock_until(dir, index, mode, Instant::now() + patience, patience)
+    }
+
+    /// Takes several, each once, in ascending order (LOCK-11).
+    pub(crate) fn lock_many(&self, dir: &Dir, indexes: &[u8], patience: Duration) -> Result<Vec<Guard>> {
+        let deadline = Instant::now() + patience;
+        let mut indexes = indexes.to_vec();
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes
+            .into_iter()
+            .map(|index| self.lock_until(dir, index, Mode::Exclusive, deadline, patience))
+            .collect()
+    }
+
+    fn lock_until(
+        &self,
+        dir: &Dir,
+        index: u8,
+        mode: Mode,
+        deadline: Instant,
+        patience: Duration,
+    ) -> Result<Guard> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Error::not_a_store(dir.path(), NotAStore::NoLocks),
+            _ => Error::io("take a lock", None, error),
+        };
+        for _ in 0..REPLACED_MOST {
+            let handle = match self.handle(dir, index, mode) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                opened => opened.map_err(failed)?,
+            };
+            if !handle.file().take(mode, deadline).map_err(failed)? {
+                return Err(Error::Busy { session: None, waited: patience });
+            }
+            let identity = handle.file().identity;
+            let guard = Guard { handle, process: None };
+            // LOCK-6 (hazard 4).
+            if dir.stat_lock(index).map_err(failed)?.is_some_and(|stat| stat.identity == identity) {
+                return Ok(guard);
+            }
+            *lock(self.place(index)) = None;
+        }
+        Err(failed(io::Error::other("the lock file is replaced again and again")))
+    }
+
+    fn place(&self, index: u8) -> &Mutex<Option<Arc<Handle>>> {
+        &self.handles[usize::from(index % LOCK_FILES)]
+    }
+
+    /// The share of this store in lock file `index`.
+    fn handle(&self, dir: &Dir, index: u8, mode: Mode) -> io::Result<Arc<Handle>> {
+        let mut place = lock(self.place(index));
+        if let Some(handle) = &*place
+            && (mode == Mode::Shared || handle.file().writer().is_some())
+        {
+            return Ok(Arc::clone(handle));
+        }
+        let handle = Arc::new(Handle::open(dir, index, mode)?);
+        *place = Some(Arc::clone(&handle));
+        Ok(handle)
+    }
+}

@@ -1,0 +1,2 @@
+//! The `sessiondir` command.
+fn main() {}

@@ -1,0 +1,135 @@
+//! Reading one session: SPEC.md section 10.2.
+
+use std::io;
+
+use crate::dir::{Access, Dir, File, Opened, Stat};
+use crate::error::{Error, Result};
+use crate::marker::{Durability, Marker};
+use crate::names::FileName;
+use crate::record::envelope::{Envelope, MAGIC, PREFIX_MAX};
+use crate::record::{self, Session};
+use crate::rule::{Fault, Rule};
+use crate::slots::{self, Verdict};
+
+/// How often a reader starts over before it takes the lock (READ-5).
+pub(crate) const ROUNDS: u32 = 4;
+
+/// A session's file with its current record, as one round has read them.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) file: File,
+    pub(crate) stat: Stat,
+    /// The whole file.
+    bytes: Vec<u8>,
+    /// The slot of the current record.
+    index: usize,
+    envelope: Envelope,
+}
+
+impl Current {
+    /// The size of a slot.
+    pub(crate) fn slot_size(&self) -> usize {
+        self.bytes.len() / 2
+    }
+
+    pub(crate) fn seq(&self) -> u64 {
+        self.envelope.seq
+    }
+
+    /// The SHA-256 that the current record ends with.
+    pub(crate) fn digest(&self) -> &[u8] {
+        let record = self.record();
+        &record[record.len() - 32..]
+    }
+
+    /// Whether the file has not been written in place since it was made: its other slot is empty.
+    pub(crate) fn is_as_made(&self) -> bool {
+        let other = (1 - self.index) * self.slot_size();
+        self.bytes[other..].starts_with(&[0; MAGIC.len()])
+    }
+
+    fn record(&self) -> &[u8] {
+        &self.bytes[self.base()..self.base() + self.envelope.end]
+    }
+
+    fn base(&self) -> usize {
+        self.index * self.slot_size()
+    }
+
+    /// What the current record means; the file is that of `name`. SLOT-8, BODY-5.
+    pub(crate) fn session(&self, name: &FileName) -> Result<Session> {
+        record::decode(self.record(), &self.envelope, Some(name))
+            .map_err(|refusal| refusal.into_error(self.base()).about(name.session().shown()))
+    }
+}
+
+/// What one round of reading came to.
+#[derive(Debug)]
+pub(crate) enum Round {
+    Absent,
+    /// A creation that a power failure took back (SLOT-10): absent to readers.
+    Stillborn,
+    Current(Box<Current>),
+    /// No whole record, or none that is sure to be current: damage, or a write in flight.
+    Again(Fault),
+}
+
+impl Round {
+    /// The current record; without one in a round that was under the lock, `corrupt`.
+    pub(crate) fn settled(self, name: &FileName) -> Result<Option<Box<Current>>> {
+        match self {
+            Round::Absent | Round::Stillborn => Ok(None),
+            Round::Current(current) => Ok(Some(current)),
+            Round::Again(fault) => Err(corrupt(name, fault)),
+        }
+    }
+}
+
+pub(crate) fn corrupt(name: &FileName, fault: Fault) -> Error {
+    Error::Corrupt { session: Some(name.session().shown()), fault }
+}
+
+/// One round: steps 2 to 6 of section 10.2. READ-1 to READ-4.
+pub(crate) fn round(dir: &Dir, marker: &Marker, name: &FileName, access: Access) -> Result<Round> {
+    let failed = |error: io::Error| Error::io("read a session", Some(name.session().shown()), error);
+    let (file, stat) = match dir.open_session(name, access) {
+        Ok(Opened::File(file, stat)) => (file, stat),
+        Ok(Opened::Absent) => return Ok(Round::Absent),
+        Ok(Opened::NotRegular) => return Err(corrupt(name, Fault::new(Rule::Name11, 0))),
+        Err(error) => return Err(Error::io("open a session's file", Some(name.session().shown()), error)),
+    };
+    let may_be_stillborn = marker.durability == Durability::Process;
+    let slot_size = match slots::slot_size(stat.size) {
+        Ok(size) => size,
+        Err(fault) => {
+            let mut start = [0; MAGIC.len()];
+            let length = file.read(&mut start).map_err(failed)?;
+            if may_be_stillborn && slots::stillborn(&start[..length], None) {
+                return Ok(Round::Stillborn);
+            }
+            return Err(corrupt(name, fault));
+        }
+    };
+    let mut bytes = vec![0; 2 * slot_size];
+    if file.read(&mut bytes).map_err(failed)? < bytes.len() {
+        // Truncated since the fstat: what the size is now, the next round sees.
+        return Ok(Round::Again(Fault::new(Rule::Slot1, 0)));
+    }
+    let (index, envelope) = match slots::choose(&bytes) {
+        Verdict::Current(index, envelope) => (index, envelope),
+        Verdict::Candidate(index, envelope) => {
+            let mut again = vec![0; PREFIX_MAX.min(slot_size)];
+            let offset = (index * slot_size) as u64;
+            let length = file.read_at(&mut again, offset).map_err(failed)?;
+            if !slots::bears(&again[..length], envelope.seq) {
+                return Ok(Round::Again(Fault::new(Rule::Slot9, 0)));
+            }
+            (index, envelope)
+        }
+        Verdict::None(_) if may_be_stillborn && slots::stillborn(&bytes, Some(&bytes[slot_size..])) => {
+            return Ok(Round::Stillborn);
+        }
+        Verdict::None(fault) => return Ok(Round::Again(fault)),
+    };
+    Ok(Round::Current(Box::new(Current { file, stat, bytes, index, envelope })))
+}

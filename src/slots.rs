@@ -1,0 +1,144 @@
+//! The session file: SPEC.md section 6. Which slot holds the current record, and where the next one goes.
+//!
+//! Pure: over byte slices, no system call. What a reader does about a verdict stands in `read.rs`.
+
+use crate::record::RECORD_MAX;
+use crate::record::envelope::{Damage, Envelope, MAGIC, Prefix};
+use crate::rule::{Fault, Rule};
+
+/// The smallest slot, in bytes: a page, so that slots share neither page nor sector (SLOT-1).
+pub(crate) const SLOT_MIN: usize = 4096;
+/// The largest slot, in bytes (SLOT-1).
+pub(crate) const SLOT_MAX: usize = 16 << 20;
+/// What a record may grow by when only its numbers do (SLOT-5).
+pub(crate) const SPARE: usize = 32;
+const _: () = assert!(RECORD_MAX + SPARE <= SLOT_MAX);
+
+/// The size of a slot in a file of `size` bytes. SLOT-1.
+pub(crate) fn slot_size(size: u64) -> Result<usize, Fault> {
+    let slot = usize::try_from(size / 2).unwrap_or(usize::MAX);
+    let fits = size.is_multiple_of(2) && slot.is_power_of_two() && (SLOT_MIN..=SLOT_MAX).contains(&slot);
+    if fits { Ok(slot) } else { Err(Fault::new(Rule::Slot1, 0)) }
+}
+
+/// The smallest slot for a record of `length` bytes. SLOT-5.
+pub(crate) fn slot_for(length: usize) -> usize {
+    (length + SPARE).next_power_of_two().max(SLOT_MIN)
+}
+
+/// The slot in which record `seq` stands. SLOT-2.
+pub(crate) fn index(seq: u64) -> usize {
+    usize::from(seq % 2 == 1)
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// Its first 8 bytes are zero (SLOT-3).
+    Empty,
+    /// A whole record (SLOT-6).
+    Whole(Envelope),
+    /// Neither. Offsets are from the start of the slot.
+    Damaged(Damage),
+}
+
+/// The head of a slot: enough to see which is newer.
+enum SlotHead {
+    Empty,
+    Readable(Prefix),
+    Unreadable(Fault),
+}
+
+fn head(slot: &[u8], slot_index: usize) -> SlotHead {
+    if slot.starts_with(&[0; MAGIC.len()]) {
+        return SlotHead::Empty;
+    }
+    match Prefix::read(slot) {
+        Ok(prefix) if index(prefix.seq) == slot_index => SlotHead::Readable(prefix),
+        Ok(prefix) => SlotHead::Unreadable(Fault::new(Rule::Slot2, prefix.seq_at)),
+        Err(fault) => SlotHead::Unreadable(fault),
+    }
+}
+
+fn rest(slot: &[u8], head: &SlotHead) -> Slot {
+    match head {
+        SlotHead::Empty => Slot::Empty,
+        SlotHead::Unreadable(fault) => Slot::Damaged(Damage { fault: *fault, seq: None }),
+        SlotHead::Readable(prefix) => match Envelope::after(slot, *prefix) {
+            Ok(envelope) => Slot::Whole(envelope),
+            Err(damage) => Slot::Damaged(damage),
+        },
+    }
+}
+
+/// Judges slot `slot_index` by itself. SLOT-2, SLOT-3, SLOT-6.
+pub(crate) fn judge(slot: &[u8], slot_index: usize) -> Slot {
+    rest(slot, &head(slot, slot_index))
+}
+
+/// What a copy of a session file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// This is the current record.
+    Current(usize, Envelope),
+    /// This one is whole, but the other slot is damaged or was being written: current only if its slot still
+    /// bears the same seq (READ-4).
+    Candidate(usize, Envelope),
+    /// No whole record: what is wrong, from the start of the file (section 11.2).
+    None(Fault),
+}
+
+/// Finds the current record in a copy of a whole file. SLOT-6, SLOT-7; steps 5 and 6 of section 10.2.
+pub(crate) fn choose(file: &[u8]) -> Verdict {
+    let size = file.len() / 2;
+    let slots = file.split_at(size);
+    let slots = [slots.0, slots.1];
+    let [zero, one] = [head(slots[0], 0), head(slots[1], 1)];
+    // The newer head first, so that a sound file costs one digest.
+    let one_is_newer = match (&zero, &one) {
+        (SlotHead::Readable(zero), SlotHead::Readable(one)) => one.seq > zero.seq,
+        (SlotHead::Readable(_), _) => false,
+        (_, SlotHead::Readable(_)) => true,
+        (zero, _) => matches!(zero, SlotHead::Empty),
+    };
+    let (first, older) = if one_is_newer { ((1, one), (0, zero)) } else { ((0, zero), (1, one)) };
+    let (index, newer) = first;
+    let fault = match rest(slots[index], &newer) {
+        // A readable head is of higher seq than the other slot's; an unreadable head is not whole.
+        Slot::Whole(envelope) => {
+            return match older.1 {
+                SlotHead::Unreadable(_) => Verdict::Candidate(index, envelope),
+                _ => Verdict::Current(index, envelope),
+            };
+        }
+        // It would not have come first if the other were anything else.
+        Slot::Empty => return Verdict::None(Fault::new(Rule::Slot9, 0)),
+        Slot::Damaged(damage) => damage.fault.within(index * size),
+    };
+    match rest(slots[older.0], &older.1) {
+        Slot::Whole(envelope) => Verdict::Candidate(older.0, envelope),
+        _ => Verdict::None(fault),
+    }
+}
+
+/// Whether a file is stillborn: `start` is what it holds from offset 0 on, and `middle` from offset *S* on, where
+/// its size is one that SLOT-1 allows. SLOT-10; only in a store of durability `process`.
+pub(crate) fn stillborn(start: &[u8], middle: Option<&[u8]>) -> bool {
+    !start.starts_with(&MAGIC) && middle.is_none_or(|middle| !middle.starts_with(&MAGIC))
+}
+
+/// Whether `bytes`, read from the start of a slot, still bear `seq`. READ-4.
+pub(crate) fn bears(bytes: &[u8], seq: u64) -> bool {
+    Prefix::read(bytes).is_ok_and(|prefix| prefix.seq == seq)
+}
+
+/// The first byte of `slot` that is not zero although it is no part of a record: after a whole record, or in an
+/// empty slot. CHK-9.
+pub(crate) fn stray_byte(slot: &[u8], judged: &Slot) -> Option<usize> {
+    let from = match judged {
+        Slot::Empty => 0,
+        Slot::Whole(envelope) => envelope.end,
+        Slot::Damaged(_) => return None,
+    };
+    slot[from..].iter().position(|&byte| byte != 0).map(|found| from + found)
+}

@@ -1,0 +1,476 @@
+//! The store on disk: the operations of SPEC.md section 10, each a few lines over reading, locking and writing.
+
+use std::cell::Cell;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::SessionStore;
+use super::synced::Synced;
+use super::write::Place;
+use crate::dir::{Access, Dir, Entries};
+use crate::error::{Error, NotAStore, Result, Unsupported};
+use crate::locks::{Guard, Locks, Mode};
+use crate::marker::{Durability, Marker};
+use crate::names::{self, Entry, EntryType, FileName, SessionId, SessionRef};
+use crate::open::{self, Clock, Options};
+use crate::read::{self, Current, ROUNDS, Round};
+use crate::record::Session;
+use crate::rule::{Fault, Rule};
+use crate::time::UnixMillis;
+
+/// How many generated IDs may be taken before that is an error. One is, with luck, in 2^128.
+const IDS_MOST: u32 = 8;
+
+thread_local! {
+    /// Whether this thread is in an update's function: calls into a store from there are refused.
+    static IN_UPDATE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A store in a directory. Any number of threads and processes can work on one at the same time.
+///
+/// # Limitations
+/// - Local file systems only (DIR-5).
+/// - An operation that changes a session waits for the lock of its lock file, which it shares with about one
+///   in 64 of the other sessions, and does not queue: under heavy contention the order is chance.
+/// - In a child of fork(2) from a process with several threads, a lock that another thread held at the fork stays
+///   `busy` for the child: open the store after the fork.
+///
+/// ```
+/// use sessiondir::{Options, SessionStore};
+/// # let tmp = tempfile::tempdir().unwrap();
+/// # let path = tmp.path().join("sessions");
+/// let store = Options::new().create(true).open(&path)?;
+///
+/// let mut session = sessiondir::Session::new();
+/// session.set_user("ada")?;
+/// let id = store.create(&mut session)?;                  // the cookie's value
+///
+/// let mut session = store.load(&id.clone().into())?.expect("just created");
+/// session.insert("visits", &1)?;
+/// store.save(&mut session)?;                             // `conflict` if somebody was faster
+///
+/// store.update(&id.clone().into(), &mut |session| {      // or: never a conflict
+///     let visits: u64 = session.get("visits")?.unwrap_or(0);
+///     Ok(session.insert("visits", &(visits + 1))?)
+/// })?;
+/// assert!(store.delete(&id.into())?);                    // logged out
+/// # Ok::<(), sessiondir::Error>(())
+/// ```
+pub struct DirectoryStore {
+    pub(super) dir: Dir,
+    pub(super) marker: Marker,
+    read_only: bool,
+    pub(super) locks: Locks,
+    pub(super) synced: Synced,
+    pub(super) patience: Duration,
+    pub(super) resolution: Duration,
+    pub(super) clock: Clock,
+}
+
+impl std::fmt::Debug for DirectoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DirectoryStore")
+            .field("path", &self.dir.path())
+            .field("marker", &self.marker)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// Opens the store in the directory `path`.
+    ///
+    /// # Errors
+    /// `not-a-store`, `unsafe-directory`, `unsupported`, `io`.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<DirectoryStore> {
+        let path = path.as_ref();
+        match self.open_existing(path) {
+            Err(Error::NotAStore { why: NotAStore::Missing | NotAStore::NoMarker, .. }) if self.create => {
+                match self.init(path) {
+                    // Somebody else was faster.
+                    Err(Error::NotAStore { why: NotAStore::Exists, .. }) => {}
+                    done => done?,
+                }
+                self.open_existing(path)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_existing(&self, path: &Path) -> Result<DirectoryStore> {
+        let (dir, marker) = self.open_dir(path)?;
+        Ok(DirectoryStore {
+            dir,
+            marker,
+            read_only: self.read_only,
+            locks: Locks::new(),
+            synced: Synced::default(),
+            patience: self.patience,
+            resolution: self.resolution,
+            clock: Arc::clone(&self.clock),
+        })
+    }
+}
+
+/// Changes the durability of a store (MARK-6). Processes that have it open keep to the old one until they open
+/// it again.
+///
+/// # Errors
+/// `busy` if a writer is at work for longer than the options' patience; as [`Options::open`].
+pub fn set_durability(path: impl AsRef<Path>, options: &Options, durability: Durability) -> Result<()> {
+    let store = options.open_existing(path.as_ref())?;
+    store.writable()?;
+    let all: Vec<u8> = (0..names::LOCK_FILES).collect();
+    let _guards = store.locks.lock_many(&store.dir, &all, options.patience)?;
+    let marker = Marker { durability, ..open::read_marker(&store.dir)? };
+    store.dir.write_marker(&marker.text()).map_err(|error| Error::io("change the marker", None, error))
+}
+
+impl DirectoryStore {
+    /// Opens the store in the directory `path` with the default [`Options`].
+    ///
+    /// # Errors
+    /// `not-a-store`, `unsafe-directory`, `unsupported`, `io`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Options::new().open(path)
+    }
+
+    /// What the store's marker said when it was opened.
+    #[must_use]
+    pub fn marker(&self) -> &Marker {
+        &self.marker
+    }
+
+    /// Stores `session` under a given ID, as its first revision: for migrators. Never for an ID that a client
+    /// has chosen (section 15 of SPEC.md).
+    ///
+    /// # Errors
+    /// `conflict` if there is a session of that ID; as [`SessionStore::create`].
+    pub fn insert(&self, id: &SessionId, session: &mut Session) -> Result<()> {
+        enter()?;
+        self.writable()?;
+        let reference = SessionRef::Id(id.clone());
+        let name = self.name(&reference)?;
+        let first = session.first(reference);
+        let _guard = self.lock(&name)?;
+        let place = match self.round(&name)? {
+            Round::Absent => Place::Fresh,
+            Round::Stillborn => Place::OverStillborn,
+            _ => return Err(Error::Conflict { session: id.key().shown() }),
+        };
+        self.put_first(&name, &first, place)?;
+        *session = first;
+        Ok(())
+    }
+
+    fn now(&self) -> UnixMillis {
+        (self.clock)()
+    }
+
+    /// MARK-3, and [`Options::read_only`].
+    pub(super) fn writable(&self) -> Result<()> {
+        if self.read_only {
+            let error =
+                io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the store was opened for reading only");
+            return Err(Error::io("change the store", None, error));
+        }
+        if self.marker.is_writable() {
+            return Ok(());
+        }
+        let what = Unsupported::WriteVersion(self.marker.write_version);
+        Err(Error::Unsupported { session: None, what, fault: Fault::new(Rule::Mark3, 0) })
+    }
+
+    /// The name of a session's file. A key is no name in a store of naming `plain`.
+    fn name(&self, session: &SessionRef) -> Result<FileName> {
+        session.file_name(self.marker.naming).ok_or(Error::InvalidId)
+    }
+
+    fn lock(&self, name: &FileName) -> Result<Guard> {
+        let key = name.session().key();
+        self.locks
+            .lock(&self.dir, key.lock_file(), Mode::Exclusive, self.patience)
+            .map_err(|error| error.about(key.shown()))
+    }
+
+    fn round(&self, name: &FileName) -> Result<Round> {
+        read::round(&self.dir, &self.marker, name, Access::Write)
+    }
+
+    /// The session under the lock, with what is needed to write its next record; `gone` where it is absent.
+    fn current(
+        &self,
+        name: &FileName,
+        reference: &SessionRef,
+        now: UnixMillis,
+    ) -> Result<(Box<Current>, Session)> {
+        let gone = Error::Gone { session: reference.shown() };
+        let Some(current) = self.round(name)?.settled(name)? else { return Err(gone) };
+        let session = current.session(name)?.known_as(reference);
+        if session.is_expired(now) { Err(gone) } else { Ok((current, session)) }
+    }
+
+    /// Whether the name is taken by a regular file. Anything else there is foreign (NAME-11).
+    pub(super) fn is_file(&self, name: &FileName) -> Result<bool> {
+        let stat = self.dir.stat_entry(name.as_str().as_bytes());
+        let stat =
+            stat.map_err(|error| Error::io("look at a session", Some(name.session().shown()), error))?;
+        match stat {
+            None => Ok(false),
+            Some(stat) if stat.kind == EntryType::Regular => Ok(true),
+            Some(_) => Err(read::corrupt(name, Fault::new(Rule::Name11, 0))),
+        }
+    }
+
+    /// Reads a session without a lock. Section 10.2.
+    fn read(&self, name: &FileName) -> Result<Option<Box<Current>>> {
+        let mut round = Round::Absent;
+        for _ in 0..ROUNDS {
+            round = read::round(&self.dir, &self.marker, name, Access::Read)?;
+            match round {
+                Round::Absent => return Ok(None),
+                Round::Current(current) => return Ok(Some(current)),
+                Round::Stillborn | Round::Again(_) => {}
+            }
+        }
+        // READ-6.
+        let index = name.session().key().lock_file();
+        let _guard = match self.locks.lock(&self.dir, index, Mode::Shared, self.patience) {
+            Ok(guard) => {
+                round = read::round(&self.dir, &self.marker, name, Access::Read)?;
+                Some(guard)
+            }
+            Err(error @ Error::Busy { .. }) => return Err(error.about(name.session().shown())),
+            // The lock file cannot be opened: what was seen last has to do.
+            Err(_) => None,
+        };
+        round.settled(name)
+    }
+
+    /// Stores a session's first revision. The lock is held.
+    fn put_first(&self, name: &FileName, first: &Session, place: Place) -> Result<()> {
+        let record = first.encode(FIRST_SEQ, self.marker.naming)?;
+        self.put_file(name, FIRST_SEQ, &record, place)
+    }
+
+    /// Generates IDs until `store` finds one that is free.
+    fn with_new_id(
+        &self,
+        mut store: impl FnMut(SessionRef, &FileName) -> Result<Session>,
+    ) -> Result<(SessionId, Session)> {
+        for _ in 0..IDS_MOST {
+            let id = SessionId::generate()?;
+            let reference = SessionRef::Id(id.clone());
+            let name = self.name(&reference)?;
+            match store(reference, &name) {
+                Err(Error::Conflict { session }) if session == id.key().shown() => {}
+                stored => return stored.map(|session| (id, session)),
+            }
+        }
+        let error = io::Error::other("every generated ID is taken: the random generator repeats itself");
+        Err(Error::io("create a session", None, error))
+    }
+}
+
+/// The seq of a session's first record (section 7.1).
+const FIRST_SEQ: u64 = 2;
+
+/// Refuses a call from within an update's function.
+fn enter() -> Result<()> {
+    if IN_UPDATE.get() { Err(Error::Reentrant) } else { Ok(()) }
+}
+
+/// Runs an update's function; whatever becomes of it, the thread is out of it afterwards.
+fn run(change: &mut dyn FnMut(&mut Session) -> Result<()>, session: &mut Session) -> Result<()> {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            IN_UPDATE.set(false);
+        }
+    }
+    IN_UPDATE.set(true);
+    let _leave = Leave;
+    change(session)
+}
+
+/// WRITE-1: the current record is the one that the change to `reference` is based on.
+fn based_on(session: &Session, current: &Session, reference: &SessionRef) -> Result<()> {
+    if session.rev() == current.rev() && session.created() == current.created() {
+        return Ok(());
+    }
+    Err(Error::Conflict { session: reference.shown() })
+}
+
+impl SessionStore for DirectoryStore {
+    fn load(&self, session: &SessionRef) -> Result<Option<Session>> {
+        enter()?;
+        let name = self.name(session)?;
+        let Some(current) = self.read(&name)? else { return Ok(None) };
+        let loaded = current.session(&name)?.known_as(session);
+        Ok(if loaded.is_expired(self.now()) { None } else { Some(loaded) })
+    }
+
+    fn create(&self, session: &mut Session) -> Result<SessionId> {
+        enter()?;
+        self.writable()?;
+        let (id, stored) = self.with_new_id(|reference, name| {
+            let first = session.first(reference);
+            let _guard = self.lock(name)?;
+            if self.is_file(name)? {
+                return Err(Error::Conflict { session: name.session().shown() });
+            }
+            self.put_first(name, &first, Place::Fresh)?;
+            Ok(first)
+        })?;
+        *session = stored;
+        Ok(id)
+    }
+
+    fn save(&self, session: &mut Session) -> Result<()> {
+        enter()?;
+        self.writable()?;
+        let Some(reference) = session.reference().cloned() else { return self.create(session).map(drop) };
+        let name = self.name(&reference)?;
+        let _guard = self.lock(&name)?;
+        let now = self.now();
+        let (current, stored) = self.current(&name, &reference, now)?;
+        based_on(session, &stored, &reference)?;
+        if session.has_same_content(&stored) {
+            *session = stored;
+            return Ok(());
+        }
+        let next = session.next(&stored, now);
+        self.put(&name, &current, &next)?;
+        *session = next;
+        Ok(())
+    }
+
+    fn update(
+        &self,
+        session: &SessionRef,
+        change: &mut dyn FnMut(&mut Session) -> Result<()>,
+    ) -> Result<Session> {
+        enter()?;
+        self.writable()?;
+        let name = self.name(session)?;
+        let mut guard = self.lock(&name)?;
+        guard.note_process();
+        let now = self.now();
+        let (current, stored) = self.current(&name, session, now)?;
+        let mut changed = stored.clone();
+        run(change, &mut changed)?;
+        if !guard.is_ours() {
+            // LOCK-12: this is a child, forked within `change`. The parent holds the lock and does the update.
+            return Err(Error::Reentrant);
+        }
+        if changed.has_same_content(&stored) {
+            return Ok(stored);
+        }
+        let next = changed.next(&stored, now);
+        self.put(&name, &current, &next)?;
+        Ok(next)
+    }
+
+    fn touch(&self, session: &SessionRef) -> Result<bool> {
+        enter()?;
+        self.writable()?;
+        let name = self.name(session)?;
+        let now = self.now();
+        let gone = Error::Gone { session: session.shown() };
+        // Most touches come too early to write, and so need no lock.
+        let Some(seen) = self.read(&name)? else { return Err(gone) };
+        let seen = seen.session(&name)?;
+        if seen.is_expired(now) {
+            return Err(gone);
+        }
+        if seen.touched(now, self.resolution).is_none() {
+            return Ok(false);
+        }
+        let _guard = self.lock(&name)?;
+        let (current, stored) = self.current(&name, session, now)?;
+        match stored.touched(now, self.resolution) {
+            Some(next) => self.put(&name, &current, &next).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn delete(&self, session: &SessionRef) -> Result<bool> {
+        enter()?;
+        self.writable()?;
+        let name = self.name(session)?;
+        let _guard = self.lock(&name)?;
+        self.remove(&name)
+    }
+
+    fn rotate(&self, session: &mut Session) -> Result<SessionId> {
+        enter()?;
+        self.writable()?;
+        let Some(old_reference) = session.reference().cloned() else { return self.create(session) };
+        let old_name = self.name(&old_reference)?;
+        let old_lock = old_name.session().key().lock_file();
+        let (id, stored) = self.with_new_id(|reference, name| {
+            let locks = [old_lock, name.session().key().lock_file()];
+            let _guards = self
+                .locks
+                .lock_many(&self.dir, &locks, self.patience)
+                .map_err(|error| error.about(old_reference.shown()))?;
+            let now = self.now();
+            let (_, stored) = self.current(&old_name, &old_reference, now)?;
+            based_on(session, &stored, &old_reference)?;
+            if self.is_file(name)? {
+                return Err(Error::Conflict { session: name.session().shown() });
+            }
+            let next = session.rotated(reference, now);
+            // ROT-1: in this order, so that a crash in between leaves the old session without the new rights.
+            self.put_first(name, &next, Place::Fresh)?;
+            if let Err(error) = self.remove(&old_name) {
+                if !matches!(error, Error::OutcomeUnknown { .. }) {
+                    // The old one stays, so the new one, whose ID nobody learns, is to go.
+                    let _ = self.remove(name);
+                }
+                return Err(error);
+            }
+            Ok(next)
+        })?;
+        *session = stored;
+        Ok(id)
+    }
+
+    fn iter_sessions(&self) -> Result<Box<dyn Iterator<Item = Result<Session>> + '_>> {
+        enter()?;
+        let entries = self.dir.entries().map_err(|error| Error::io("list the store", None, error))?;
+        Ok(Box::new(Sessions { store: self, entries, now: self.now() }))
+    }
+}
+
+/// The sessions of a store that are not expired.
+struct Sessions<'a> {
+    store: &'a DirectoryStore,
+    entries: Entries<'a>,
+    now: UnixMillis,
+}
+
+impl Iterator for Sessions<'_> {
+    type Item = Result<Session>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (name, kind) = match self.entries.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(Error::io("list the store", None, error))),
+            };
+            let Entry::Session(name) = names::entry(&name, kind, self.store.marker.naming) else { continue };
+            let session = self.store.read(&name).and_then(|current| match current {
+                None => Ok(None),
+                Some(current) => current.session(&name).map(Some),
+            });
+            match session {
+                Ok(Some(session)) if !session.is_expired(self.now) => return Some(Ok(session)),
+                // Expired, or gone since it was listed.
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}

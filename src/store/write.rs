@@ -1,0 +1,171 @@
+//! Putting a record on disk: SPEC.md sections 10.3 (in place), 10.4 (creating) and 10.5 (replacing). The
+//! caller holds the session's lock.
+
+use std::io;
+
+use super::directory::DirectoryStore;
+use super::synced::Stamp;
+use crate::error::{Error, Result};
+use crate::marker::Durability;
+use crate::names::FileName;
+use crate::read::Current;
+use crate::record::Session;
+use crate::slots::{self, SPARE};
+
+/// A file is made smaller when its record would fit this part of its slot.
+const SHRINK: usize = 8;
+
+/// Where a new session file goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// There is nothing of that name.
+    Fresh,
+    /// A stillborn file, which holds nothing, is in its way.
+    OverStillborn,
+    /// Instead of a session's file.
+    OverSession,
+}
+
+impl DirectoryStore {
+    fn durable(&self) -> bool {
+        self.marker.durability == Durability::Power
+    }
+
+    /// Writes `next`, the record after `current`, in place or by a new file.
+    pub(super) fn put(&self, name: &FileName, current: &Current, next: &Session) -> Result<()> {
+        let seq = current.seq() + 1;
+        let record = next.encode(seq, self.marker.naming)?;
+        let slot_size = current.slot_size();
+        let key = name.session().key();
+        let identity = current.stat.identity;
+        let suspect = self.synced.is_suspect(&key, identity);
+        // WRITE-6.
+        if record.len() + SPARE > slot_size || current.stat.links != 1 || suspect {
+            return self.put_file(name, seq, &record, Place::OverSession);
+        }
+        if record.len() + SPARE <= slot_size / SHRINK && slot_size > slots::SLOT_MIN {
+            match self.put_file(name, seq, &record, Place::OverSession) {
+                // Best effort: no room for the smaller file is no reason not to save.
+                Err(Error::NoSpace { .. } | Error::Io { .. }) => {}
+                done => return done,
+            }
+        }
+        if self.durable() && !self.synced.knows(&key, &Stamp::of(current)) {
+            // WRITE-4. Whoever made the file may have been killed before it synced the directory; whoever wrote
+            // in place since has done this. If it fails the current record may never reach the disk: a new
+            // file does not need it to.
+            let entry = if current.is_as_made() { self.dir.sync() } else { Ok(()) };
+            if entry.and_then(|()| current.file.sync()).is_err() {
+                self.synced.failed(key, identity);
+                return self.put_file(name, seq, &record, Place::OverSession);
+            }
+        }
+        self.put_slot(name, current, seq, &record)
+    }
+
+    /// Overwrites the slot that does not hold the current record. WRITE-3, WRITE-5, WRITE-7, WRITE-8.
+    fn put_slot(&self, name: &FileName, current: &Current, seq: u64, record: &[u8]) -> Result<()> {
+        let session = Some(name.session().shown());
+        let slot_size = current.slot_size();
+        let slot = padded(record, slot_size);
+        let offset = (slots::index(seq) * slot_size) as u64;
+        if let Err((source, written)) = current.file.write_at(&slot, offset) {
+            let operation = "write a session";
+            // What has been written may be a whole record; else the old one is still current.
+            return Err(if written >= record.len() {
+                Error::OutcomeUnknown { operation, session, source }
+            } else {
+                Error::io(operation, session, source)
+            });
+        }
+        if self.durable() {
+            let key = name.session().key();
+            if let Err(source) = current.file.sync() {
+                self.synced.failed(key, current.stat.identity);
+                return Err(Error::OutcomeUnknown { operation: "sync a session", session, source });
+            }
+            self.synced.done(key, Stamp::new(current.stat.identity, seq, record));
+        }
+        Ok(())
+    }
+
+    /// Makes a session file that holds record `seq` alone. WRITE-12 to WRITE-15.
+    ///
+    /// With [`Place::Fresh`] an entry of that name is `conflict`.
+    pub(super) fn put_file(&self, name: &FileName, seq: u64, record: &[u8], place: Place) -> Result<()> {
+        let session = Some(name.session().shown());
+        let made = self.build_temp(name, seq, record, place).and_then(|identity| {
+            self.dir.publish(name, place == Place::Fresh)?;
+            Ok(identity)
+        });
+        let identity = match made {
+            Ok(identity) => identity,
+            Err(error) => {
+                // What cannot be unlinked now is debris, which the next holder of the lock removes.
+                let _ = self.dir.unlink_temp(name);
+                return Err(match error.kind() {
+                    io::ErrorKind::AlreadyExists => Error::Conflict { session: name.session().shown() },
+                    _ => Error::io("write a session's file", session, error),
+                });
+            }
+        };
+        if self.durable() {
+            if let Err(source) = self.dir.sync() {
+                // The new file has its record, but perhaps not its name.
+                self.synced.failed(name.session().key(), identity);
+                return Err(Error::OutcomeUnknown { operation: "sync the directory", session, source });
+            }
+            self.synced.done(name.session().key(), Stamp::new(identity, seq, record));
+        }
+        Ok(())
+    }
+
+    /// Writes the temp; returns which file it is.
+    fn build_temp(&self, name: &FileName, seq: u64, record: &[u8], place: Place) -> io::Result<(u64, u64)> {
+        let file = match self.dir.create_temp(name) {
+            // Debris of somebody who was killed: we hold the lock, so nobody is at work on it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.dir.unlink_temp(name)?;
+                self.dir.create_temp(name)
+            }
+            made => made,
+        }
+        .map_err(|error| match error.kind() {
+            // Not the name's, which is what `AlreadyExists` says to the caller.
+            io::ErrorKind::AlreadyExists => io::Error::other("the temp is there again"),
+            _ => error,
+        })?;
+        let slot_size = slots::slot_for(record.len());
+        let mut slots = [vec![0; slot_size], vec![0; slot_size]];
+        slots[slots::index(seq)][..record.len()].copy_from_slice(record);
+        file.write_at(&slots.concat(), 0).map_err(|(error, _)| error)?;
+        // Even where durability is `process`: the old record must not go before the new one is there.
+        if self.durable() || place == Place::OverSession {
+            file.sync()?;
+        }
+        Ok(file.stat()?.identity)
+    }
+
+    /// Unlinks a session's file, whatever it holds; says whether it was there. DEL-1 to DEL-3.
+    pub(super) fn remove(&self, name: &FileName) -> Result<bool> {
+        let session = Some(name.session().shown());
+        let failed = |error| Error::io("delete a session", session, error);
+        let was_there = self.is_file(name)? && self.dir.unlink(name).map_err(failed)?;
+        self.synced.forget(&name.session().key());
+        // Also where it was not there: whoever unlinked it may have been killed before this.
+        if self.durable()
+            && let Err(source) = self.dir.sync()
+        {
+            return Err(Error::OutcomeUnknown { operation: "sync the directory", session, source });
+        }
+        Ok(was_there)
+    }
+}
+
+/// A slot that holds the record. SLOT-4.
+fn padded(record: &[u8], slot_size: usize) -> Vec<u8> {
+    let mut slot = Vec::with_capacity(slot_size);
+    slot.extend_from_slice(record);
+    slot.resize(slot_size, 0);
+    slot
+}
