@@ -17,6 +17,7 @@ use crate::names::{EntryType, FileName, IMPORTS, LOCK_DIR, MARKER, MARKER_TEMP, 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "named after the calls")]
 #[non_exhaustive]
+#[cfg_attr(not(feature = "seam"), allow(unreachable_pub, reason = "only the seam shows it"))]
 pub enum Op {
     OpenDir,
     Open,

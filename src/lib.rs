@@ -16,6 +16,7 @@ pub mod seam;
 pub mod session3;
 pub(crate) mod slots;
 pub mod store;
+pub mod sweep;
 pub mod time;
 
 pub use crate::time::UnixMillis;

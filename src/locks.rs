@@ -77,9 +77,17 @@ struct LockFile {
     first_is_for_writing: bool,
     /// Descriptors that turned out to be of this file too. Closing them would drop its locks.
     surplus: Mutex<Vec<File>>,
-    /// Whether a thread of this process holds the lock, or is about to ask the kernel for it.
-    taken: Mutex<bool>,
+    turn: Mutex<Turn>,
     released: Condvar,
+}
+
+/// Whose turn it is among the threads of this process.
+#[derive(Debug, Default)]
+struct Turn {
+    /// A thread holds the lock, or is asking the kernel for it.
+    taken: bool,
+    /// How many wait for it. Where nobody does, the release need not wake anybody, which is a system call.
+    waiting: usize,
 }
 
 /// The mutexes here guard plain values that no panic leaves half changed.
@@ -133,7 +141,7 @@ impl Handle {
             for_writing: OnceLock::new(),
             first_is_for_writing,
             surplus: Mutex::default(),
-            taken: Mutex::new(false),
+            turn: Mutex::default(),
             released: Condvar::new(),
         });
         registry.insert(identity, Entry { file: Arc::clone(&file), handles: 1 });
@@ -163,16 +171,18 @@ impl LockFile {
 
     /// Takes the in-process mutex and then the lock. `Ok(false)` where the deadline passed first.
     fn take(&self, mode: Mode, deadline: Instant) -> io::Result<bool> {
-        let mut taken = lock(&self.taken);
-        while *taken {
+        let mut turn = lock(&self.turn);
+        while turn.taken {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
             }
-            taken = self.released.wait_timeout(taken, left).unwrap_or_else(PoisonError::into_inner).0;
+            turn.waiting += 1;
+            turn = self.released.wait_timeout(turn, left).unwrap_or_else(PoisonError::into_inner).0;
+            turn.waiting -= 1;
         }
-        *taken = true;
-        drop(taken);
+        turn.taken = true;
+        drop(turn);
         let got = self.ask_kernel(mode, deadline);
         if !matches!(got, Ok(true)) {
             self.give_back();
@@ -198,8 +208,11 @@ impl LockFile {
     }
 
     fn give_back(&self) {
-        *lock(&self.taken) = false;
-        self.released.notify_one();
+        let mut turn = lock(&self.turn);
+        turn.taken = false;
+        if turn.waiting > 0 {
+            self.released.notify_one();
+        }
     }
 
     fn release(&self) {

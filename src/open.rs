@@ -151,7 +151,7 @@ impl Options {
         if !self.allow_remote {
             let kind =
                 dir.file_system().map_err(|error| Error::io("look at the file system", None, error))?;
-            if let Some((_, name)) = REMOTE.iter().find(|(number, _)| *number == kind) {
+            if let Some(name) = remote(kind) {
                 return refuse(format!(
                     "it is on {name}, where locks and caches cannot be relied on; use a local file system"
                 ));
@@ -208,7 +208,7 @@ impl std::fmt::Debug for Options {
 
 /// The file systems that DIR-5 refuses, by the number that statfs gives (section 17 of SPEC.md).
 #[cfg(target_os = "linux")]
-pub(crate) const REMOTE: &[(u64, &str)] = &[
+const REMOTE: &[(u64, &str)] = &[
     (0x6969, "NFS"),
     (0x517b, "SMB"),
     (0xfe53_4d42, "SMB2"),
@@ -223,6 +223,12 @@ pub(crate) const REMOTE: &[(u64, &str)] = &[
     (0x7461_636f, "OCFS2"),
     (0x7375_7245, "Coda"),
 ];
+
+/// The name of a file system that DIR-5 refuses.
+#[cfg(target_os = "linux")]
+fn remote(kind: u64) -> Option<&'static str> {
+    REMOTE.iter().find(|(number, _)| *number == kind).map(|(_, name)| *name)
+}
 
 /// Reads the marker. DIR-1, MARK-1, MARK-2.
 pub(crate) fn read_marker(dir: &Dir) -> Result<Marker> {
@@ -260,4 +266,37 @@ fn only_locks(dir: &Dir) -> io::Result<bool> {
 /// `not-a-store` if the directory is not empty or is a store already, `unsafe-directory`, `no-space`, `io`.
 pub fn init(path: impl AsRef<Path>, options: &Options) -> Result<()> {
     options.init(path.as_ref())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Exercises DIR-5. That the refusal is made can only be seen on such a file system; that it is made of these,
+    /// here.
+    #[test]
+    fn the_remote_file_systems_are_those_of_the_specification() {
+        let spec = include_str!("../SPEC.md");
+        let table = spec.split("| `statfs` type | name |").nth(1).expect("section 17");
+        let mut listed: Vec<u64> = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .flat_map(|line| line.split('|').nth(1).expect("a cell").split(','))
+            .map(|number| u64::from_str_radix(number.trim().trim_start_matches("0x"), 16).expect("a number"))
+            .collect();
+        let mut refused: Vec<u64> = REMOTE.iter().map(|(number, _)| *number).collect();
+        listed.sort_unstable();
+        refused.sort_unstable();
+        assert_eq!(listed, refused);
+        assert_eq!(remote(0x6969), Some("NFS"));
+        // ext4, tmpfs, xfs, btrfs, overlay
+        for local in [0xef53, 0x0102_1994, 0x5846_5342, 0x9123_683e, 0x794c_7630] {
+            assert_eq!(remote(local), None, "{local:x}");
+        }
+        // And where the tests run the number is read as one of these, not truncated or sign-extended.
+        let tmp = tempfile::tempdir().expect("a temporary directory");
+        let kind = Dir::open(tmp.path(), Sharing::Owner).and_then(|dir| dir.file_system()).expect("a number");
+        assert!(kind > 0 && remote(kind).is_none(), "{kind:x}");
+    }
 }

@@ -98,24 +98,18 @@ pub(crate) fn round(dir: &Dir, marker: &Marker, name: &FileName, access: Access)
         Ok(Opened::NotRegular) => return Err(corrupt(name, Fault::new(Rule::Name11, 0))),
         Err(error) => return Err(Error::io("open a session's file", Some(name.session().shown()), error)),
     };
-    let may_be_stillborn = marker.durability == Durability::Process;
+    let process = marker.durability == Durability::Process;
     let slot_size = match slots::slot_size(stat.size) {
         Ok(size) => size,
-        Err(fault) => {
-            let mut start = [0; MAGIC.len()];
-            let length = file.read(&mut start).map_err(failed)?;
-            if may_be_stillborn && slots::stillborn(&start[..length], None) {
-                return Ok(Round::Stillborn);
-            }
-            return Err(corrupt(name, fault));
-        }
+        Err(_) if process && stat.size == 0 => return Ok(Round::Stillborn),
+        Err(fault) => return Err(corrupt(name, fault)),
     };
     let mut bytes = vec![0; 2 * slot_size];
     if file.read(&mut bytes).map_err(failed)? < bytes.len() {
         // Truncated since the fstat: what the size is now, the next round sees.
         return Ok(Round::Again(Fault::new(Rule::Slot1, 0)));
     }
-    let (index, envelope) = match slots::choose(&bytes) {
+    let (index, envelope) = match slots::choose(&bytes, process) {
         Verdict::Current(index, envelope) => (index, envelope),
         Verdict::Candidate(index, envelope) => {
             let mut again = vec![0; PREFIX_MAX.min(slot_size)];
@@ -126,9 +120,7 @@ pub(crate) fn round(dir: &Dir, marker: &Marker, name: &FileName, access: Access)
             }
             (index, envelope)
         }
-        Verdict::None(_) if may_be_stillborn && slots::stillborn(&bytes, Some(&bytes[slot_size..])) => {
-            return Ok(Round::Stillborn);
-        }
+        Verdict::Stillborn => return Ok(Round::Stillborn),
         Verdict::None(fault) => return Ok(Round::Again(fault)),
     };
     Ok(Round::Current(Box::new(Current { file, stat, bytes, index, envelope })))

@@ -84,13 +84,28 @@ pub(crate) enum Verdict {
     /// This one is whole, but the other slot is damaged or was being written: current only if its slot still
     /// bears the same seq (READ-4).
     Candidate(usize, Envelope),
+    /// A creation that a power failure took back: absent (SLOT-10).
+    Stillborn,
     /// No whole record: what is wrong, from the start of the file (section 11.2).
     None(Fault),
 }
 
-/// Finds the current record in a copy of a whole file. SLOT-6, SLOT-7; steps 5 and 6 of section 10.2.
-pub(crate) fn choose(file: &[u8]) -> Verdict {
-    let size = file.len() / 2;
+/// Finds the current record in a copy of a whole file. SLOT-1, SLOT-6, SLOT-7; steps 3, 5 and 6 of section 10.2.
+/// `process` is whether the store's durability is that, so that a file may be stillborn.
+pub(crate) fn choose(file: &[u8], process: bool) -> Verdict {
+    let verdict = match slot_size(file.len() as u64) {
+        Ok(size) => newest(file, size),
+        Err(fault) => Verdict::None(fault),
+    };
+    match verdict {
+        Verdict::None(Fault { rule: Rule::Slot9, .. }) if process => Verdict::Stillborn,
+        Verdict::None(_) if process && file.is_empty() => Verdict::Stillborn,
+        verdict => verdict,
+    }
+}
+
+/// The newest whole record.
+fn newest(file: &[u8], size: usize) -> Verdict {
     let slots = file.split_at(size);
     let slots = [slots.0, slots.1];
     let [zero, one] = [head(slots[0], 0), head(slots[1], 1)];
@@ -111,7 +126,7 @@ pub(crate) fn choose(file: &[u8]) -> Verdict {
                 _ => Verdict::Current(index, envelope),
             };
         }
-        // It would not have come first if the other were anything else.
+        // It would not have come first if the other were anything else: both are empty.
         Slot::Empty => return Verdict::None(Fault::new(Rule::Slot9, 0)),
         Slot::Damaged(damage) => damage.fault.within(index * size),
     };
@@ -119,12 +134,6 @@ pub(crate) fn choose(file: &[u8]) -> Verdict {
         Slot::Whole(envelope) => Verdict::Candidate(older.0, envelope),
         _ => Verdict::None(fault),
     }
-}
-
-/// Whether a file is stillborn: `start` is what it holds from offset 0 on, and `middle` from offset *S* on, where
-/// its size is one that SLOT-1 allows. SLOT-10; only in a store of durability `process`.
-pub(crate) fn stillborn(start: &[u8], middle: Option<&[u8]>) -> bool {
-    !start.starts_with(&MAGIC) && middle.is_none_or(|middle| !middle.starts_with(&MAGIC))
 }
 
 /// Whether `bytes`, read from the start of a slot, still bear `seq`. READ-4.

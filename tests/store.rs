@@ -1,119 +1,612 @@
 //! The store's operations, one by one: SPEC.md section 10.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::Duration;
 
-use sessiondir::check::{Event, Finding, check};
+use sessiondir::record::decode_record;
+use sessiondir::store::set_durability;
+use sessiondir::sweep::SweepOptions;
 use sessiondir::{
-    DirectoryStore, Durability, ErrorClass, Naming, Options, Session, SessionId, SessionRef, SessionStore,
-    UnixMillis,
+    DirectoryStore, Durability, Error, ErrorClass, Naming, Options, Session, SessionId, SessionRef,
+    SessionStore,
 };
+use support::{Fixture, START, class, time};
 
-/// A store in a directory of its own, with a clock that the test sets.
-struct Fixture {
-    _tmp: tempfile::TempDir,
-    path: std::path::PathBuf,
-    now: Arc<AtomicU64>,
-    store: DirectoryStore,
-}
-
-const START: u64 = 1_800_000_000_000;
-
-fn fixture(naming: Naming, durability: Durability) -> Fixture {
-    let tmp = tempfile::tempdir().expect("a temporary directory");
-    let path = tmp.path().join("sessions");
-    let now = Arc::new(AtomicU64::new(START));
-    let options = options(&now).create(true).naming(naming).durability(durability);
-    let store = options.open(&path).expect("a new store");
-    Fixture { _tmp: tmp, path, now, store }
-}
-
-fn options(now: &Arc<AtomicU64>) -> Options {
-    let now = Arc::clone(now);
-    Options::new()
-        .clock(move || UnixMillis::from_millis(now.load(Ordering::SeqCst)).expect("in range"))
-        .patience(Duration::from_millis(200))
-}
-
-impl Fixture {
-    fn advance(&self, millis: u64) {
-        self.now.fetch_add(millis, Ordering::SeqCst);
-    }
-
-    fn findings(&self) -> Vec<Finding> {
-        let mut found = Vec::new();
-        check(&self.path, &options(&self.now), &mut |event| {
-            if let Event::Finding(finding) = event {
-                found.push(finding.clone());
-            }
-        })
-        .expect("a store");
-        found
-    }
-
-    fn assert_clean(&self) {
-        let found = self.findings();
-        assert!(found.is_empty(), "{found:?}");
-    }
-
-    fn created(&self) -> (SessionId, Session) {
-        let mut session = Session::at(time(START), time(START));
-        session.set_user("ada").expect("a text");
-        let id = self.store.create(&mut session).expect("created");
-        (id, session)
-    }
-}
-
-fn time(ms: u64) -> UnixMillis {
-    UnixMillis::from_millis(ms).expect("in range")
-}
-
-fn class<T: std::fmt::Debug>(result: sessiondir::Result<T>) -> ErrorClass {
-    result.expect_err("an error").class()
-}
-
-fn everywhere(test: impl Fn(Fixture)) {
-    for naming in [Naming::Plain, Naming::Hashed] {
-        for durability in [Durability::Power, Durability::Process] {
-            test(fixture(naming, durability));
-        }
-    }
-}
-
+/// Exercises NAME-5, NAME-6, WRITE-2, ROT-3, DEL-2.
 #[test]
 fn a_session_lives_and_dies() {
-    everywhere(|f| {
+    Fixture::each(|f| {
         let (id, created) = f.created();
-        let reference = SessionRef::from(&id);
         assert_eq!(created.rev(), 1);
-        let mut session = f.store.load(&reference).expect("loads").expect("is there");
+        assert!(f.file(&id).is_file());
+        let mut session = f.store.load(&id).expect("loads").expect("is there");
         assert_eq!(session, created);
         f.advance(1000);
         session.insert("n", &1).expect("fits");
         f.store.save(&mut session).expect("saved");
         assert_eq!((session.rev(), session.accessed()), (2, time(START + 1000)));
-        assert_eq!(f.store.load(&reference).expect("loads"), Some(session.clone()));
-        let updated = f.store.update(&reference, &mut |s| Ok(s.insert("n", &2)?)).expect("updated");
-        assert_eq!(updated.get::<u32>("n").expect("a number"), Some(2));
-        assert_eq!(
-            class(f.store.save(&mut {
-                let mut s = session.clone();
-                s.clear();
-                s
-            })),
-            ErrorClass::Conflict
-        );
+        assert_eq!(f.store.load(&id).expect("loads"), Some(session.clone()));
+
+        let mut updated = f.store.update(&id, &mut |s| Ok(s.insert("n", &2)?)).expect("updated");
+        assert_eq!((updated.rev(), f.n(&id)), (3, 2));
+        session.clear();
+        assert_eq!(class(f.store.save(&mut session)), ErrorClass::Conflict);
+        assert_eq!(f.n(&id), 2, "a conflict changes nothing");
         f.assert_clean();
-        let mut rotated = updated.clone();
-        let new = f.store.rotate(&mut rotated).expect("rotated");
+
+        updated.push_token("form").expect("short");
+        updated.set_csrf("csrf").expect("short");
+        let new = SessionRef::from(f.store.rotate(&mut updated).expect("rotated"));
         assert_ne!(new, id);
-        assert_eq!(f.store.load(&reference).expect("loads"), None);
-        assert_eq!(f.store.load(&SessionRef::from(&new)).expect("loads"), Some(rotated));
+        assert_eq!(f.store.load(&id).expect("loads"), None);
+        let rotated = f.store.load(&new).expect("loads").expect("is there");
+        assert_eq!(rotated, updated);
+        assert_eq!((rotated.created(), rotated.tokens().len(), rotated.csrf()), (time(START), 0, None));
+        assert_eq!(f.n(&new), 2);
         f.assert_clean();
-        assert!(f.store.delete(&SessionRef::from(&new)).expect("deleted"));
-        assert!(!f.store.delete(&SessionRef::from(&new)).expect("idempotent"));
+
+        assert!(f.store.delete(&new).expect("deleted"));
+        assert!(!f.store.delete(&new).expect("idempotent"));
         assert_eq!(f.store.iter_sessions().expect("lists").count(), 0);
         f.assert_clean();
     });
+}
+
+/// Exercises WRITE-1.
+#[test]
+fn nothing_comes_back_after_a_deletion() {
+    Fixture::each(|f| {
+        let (id, mut session) = f.created();
+        assert!(f.store.delete(&id).expect("deleted"));
+        session.insert("n", &9).expect("fits");
+        assert_eq!(class(f.store.save(&mut session)), ErrorClass::Gone);
+        assert_eq!(class(f.store.rotate(&mut session)), ErrorClass::Gone);
+        assert_eq!(class(f.store.touch(&id)), ErrorClass::Gone);
+        assert_eq!(class(f.store.update(&id, &mut |_| panic!("not called"))), ErrorClass::Gone);
+        assert_eq!(f.store.load(&id).expect("loads"), None);
+
+        // Made anew under the same ID, with the same revision: still not the session that was loaded.
+        let mut again = Session::at(time(START + 1), time(START + 1));
+        f.store.insert(id.id().expect("an ID"), &mut again).expect("inserted");
+        assert_eq!(class(f.store.save(&mut session)), ErrorClass::Conflict);
+        f.assert_clean();
+    });
+}
+
+/// Exercises WRITE-9.
+#[test]
+fn saving_without_a_change_writes_nothing() {
+    Fixture::each(|f| {
+        let (id, mut session) = f.created();
+        let before = fs::read(f.file(&id)).expect("its file");
+        f.advance(100_000);
+        f.store.save(&mut session).expect("saved");
+        f.store.update(&id, &mut |s| Ok(s.insert("n", &0)?)).expect("updated");
+        assert_eq!(fs::read(f.file(&id)).expect("its file"), before);
+    });
+}
+
+/// Exercises WRITE-10, ERR-2.
+#[test]
+fn an_update_that_fails_changes_nothing() {
+    Fixture::each(|f| {
+        let (id, _) = f.created();
+        let before = fs::read(f.file(&id)).expect("its file");
+        let failed = f.store.update(&id, &mut |s| {
+            s.clear();
+            Err(Error::Reentrant)
+        });
+        assert_eq!(class(failed), ErrorClass::Reentrant);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            f.store.update(&id, &mut |s| {
+                s.clear();
+                panic!("as expected")
+            })
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(fs::read(f.file(&id)).expect("its file"), before);
+        // The lock is free, and the thread is out of the update.
+        f.store.update(&id, &mut |s| Ok(s.insert("n", &5)?)).expect("updated");
+        assert_eq!(f.n(&id), 5);
+    });
+}
+
+#[test]
+fn calls_from_within_an_update_are_refused() {
+    let f = Fixture::plain();
+    let (id, session) = f.created();
+    let other = Options::new().open(&f.path).expect("the same store");
+    f.store
+        .update(&id, &mut |_| {
+            let mut copy = session.clone();
+            assert_eq!(class(f.store.load(&id)), ErrorClass::Reentrant);
+            assert_eq!(class(f.store.create(&mut copy)), ErrorClass::Reentrant);
+            assert_eq!(class(f.store.save(&mut copy)), ErrorClass::Reentrant);
+            assert_eq!(class(f.store.update(&id, &mut |_| Ok(()))), ErrorClass::Reentrant);
+            assert_eq!(class(f.store.touch(&id)), ErrorClass::Reentrant);
+            assert_eq!(class(f.store.rotate(&mut copy)), ErrorClass::Reentrant);
+            assert_eq!(class(f.store.delete(&id)), ErrorClass::Reentrant);
+            assert_eq!(class(f.store.has(&id)), ErrorClass::Reentrant);
+            assert_eq!(class(f.store.iter_sessions().map(Iterator::count)), ErrorClass::Reentrant);
+            assert_eq!(class(other.load(&id)), ErrorClass::Reentrant);
+            Ok(())
+        })
+        .expect("nothing changed");
+}
+
+/// Exercises WRITE-16, WRITE-17.
+#[test]
+fn a_touch_moves_accessed_and_nothing_else() {
+    Fixture::each(|f| {
+        let (id, mut session) = f.created();
+        session.set_expires(Some(time(START + 10_000_000)));
+        f.store.save(&mut session).expect("saved");
+        f.advance(59_999);
+        assert!(!f.store.touch(&id).expect("touched"), "within the resolution");
+        f.advance(1);
+        assert!(f.store.touch(&id).expect("touched"));
+        let touched = f.store.load(&id).expect("loads").expect("is there");
+        assert_eq!((touched.rev(), touched.accessed()), (session.rev(), time(START + 60_000)));
+        assert_eq!(touched.expires(), Some(time(START + 10_000_000)));
+        assert_eq!(touched.get::<u64>("n").expect("a number"), Some(0));
+        // A save that is based on the revision before the touch is no conflict.
+        session.insert("n", &1).expect("fits");
+        f.store.save(&mut session).expect("saved");
+        assert_eq!(session.accessed(), time(START + 60_000));
+        // At most a tenth of `idle`.
+        session.set_idle(Some(Duration::from_secs(100))).expect("in range");
+        f.store.save(&mut session).expect("saved");
+        f.advance(9_999);
+        assert!(!f.store.touch(&id).expect("touched"));
+        f.advance(1);
+        assert!(f.store.touch(&id).expect("touched"));
+        f.assert_clean();
+    });
+}
+
+/// Exercises TIME-4.
+#[test]
+fn file_times_decide_nothing() {
+    Fixture::each(|f| {
+        let (id, mut session) = f.created();
+        session.set_idle(Some(Duration::from_secs(60))).expect("in range");
+        f.store.save(&mut session).expect("saved");
+        for days in [-10_000i64, 10_000] {
+            let file = fs::File::options().write(true).open(f.file(&id)).expect("its file");
+            let age = Duration::from_secs(86_400 * days.unsigned_abs());
+            let now = std::time::SystemTime::now();
+            file.set_modified(if days < 0 { now - age } else { now + age }).expect("set");
+            assert!(f.store.has(&id).expect("looked"));
+            assert_eq!(f.store.sweep(&SweepOptions::default()).expect("swept").remaining, 1);
+            f.assert_clean();
+        }
+        f.advance(60_000);
+        assert!(!f.store.has(&id).expect("looked"));
+        assert_eq!(f.store.sweep(&SweepOptions::default()).expect("swept").removed, 1);
+    });
+}
+
+/// Exercises TIME-3, READ-7.
+#[test]
+fn the_expired_are_absent_to_all_but_deletion() {
+    Fixture::each(|f| {
+        let (id, mut session) = f.created();
+        session.set_idle(Some(Duration::from_secs(60))).expect("in range");
+        f.store.save(&mut session).expect("saved");
+        f.advance(59_999);
+        assert!(f.store.has(&id).expect("looked"));
+        f.advance(1);
+        assert!(!f.store.has(&id).expect("looked"));
+        assert_eq!(f.store.load(&id).expect("loads"), None);
+        assert_eq!(f.store.iter_sessions().expect("lists").count(), 0);
+        session.insert("n", &1).expect("fits");
+        assert_eq!(class(f.store.save(&mut session)), ErrorClass::Gone);
+        assert_eq!(class(f.store.touch(&id)), ErrorClass::Gone);
+        assert_eq!(class(f.store.update(&id, &mut |_| Ok(()))), ErrorClass::Gone);
+        assert_eq!(class(f.store.rotate(&mut session)), ErrorClass::Gone);
+        f.assert_clean();
+        assert!(f.store.delete(&id).expect("deleted"));
+    });
+}
+
+/// Exercises NAME-7.
+#[test]
+fn a_hashed_store_never_looks_for_a_plain_name() {
+    let f = Fixture::new(Naming::Hashed, Durability::Power);
+    let plain = Fixture::plain();
+    let (id, _) = plain.created();
+    fs::copy(plain.file(&id), f.path.join(id.id().expect("an ID").expose())).expect("copied");
+    assert_eq!(f.store.load(&id).expect("loads"), None);
+    assert_eq!(f.finding_names(), ["foreign"]);
+    // By its key it is found, as long as it is there.
+    let (id, session) = f.created();
+    let key = SessionRef::from(id.key());
+    let loaded = f.store.load(&key).expect("loads").expect("is there");
+    assert_eq!((loaded.id(), loaded.rev()), (None, session.rev()));
+    assert!(f.store.delete(&key).expect("deleted"));
+    assert_eq!(f.store.load(&id).expect("loads"), None);
+    // A plain store knows nothing by its key.
+    let (id, _) = plain.created();
+    assert_eq!(class(plain.store.load(&id.key().into())), ErrorClass::InvalidId);
+}
+
+/// Exercises NAME-10, NAME-11, DIR-8, READ-2.
+#[test]
+fn what_is_no_file_is_left_alone() {
+    let f = Fixture::plain();
+    let secret = f.outside().join("secret");
+    fs::write(&secret, "untouched").expect("written");
+    let taken = |name: &str| SessionRef::from(SessionId::new(name).expect("an ID"));
+    symlink(&secret, f.path.join("aLinkToAFile")).expect("a link");
+    symlink("nowhere", f.path.join("aLinkToNowhere")).expect("a link");
+    fs::create_dir(f.path.join("aDirectoryHere")).expect("a directory");
+    nix::unistd::mkfifo(&f.path.join("aFifoIsHere"), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    let socket = std::os::unix::net::UnixListener::bind(f.path.join("aSocketIsHere")).expect("a socket");
+    fs::write(f.path.join("README.txt"), "foreign").expect("written");
+    let names = f.names();
+    for name in ["aLinkToAFile", "aLinkToNowhere", "aDirectoryHere", "aFifoIsHere", "aSocketIsHere"] {
+        let id = taken(name);
+        assert_eq!(class(f.store.load(&id)), ErrorClass::Corrupt, "{name}");
+        assert_eq!(class(f.store.touch(&id)), ErrorClass::Corrupt, "{name}");
+        assert_eq!(class(f.store.update(&id, &mut |_| Ok(()))), ErrorClass::Corrupt, "{name}");
+        assert_eq!(class(f.store.delete(&id)), ErrorClass::Corrupt, "{name}");
+        let mut session = Session::new();
+        assert_eq!(
+            class(f.store.insert(id.id().expect("an ID"), &mut session)),
+            ErrorClass::Corrupt,
+            "{name}"
+        );
+    }
+    f.store.sweep(&SweepOptions::default()).expect("swept");
+    assert_eq!(f.names(), names);
+    assert_eq!(fs::read_to_string(&secret).expect("still there"), "untouched");
+    let mut found = f.finding_names();
+    found.sort_unstable();
+    assert_eq!(found, ["foreign", "not-regular", "not-regular", "not-regular", "not-regular", "not-regular"]);
+    drop(socket);
+}
+
+/// Exercises DIR-1, DIR-2, DIR-3.
+#[test]
+fn making_a_store() {
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let path = tmp.path().join("s");
+    assert_eq!(class(DirectoryStore::open(&path)), ErrorClass::NotAStore);
+    fs::create_dir(&path).expect("made");
+    assert_eq!(class(DirectoryStore::open(&path)), ErrorClass::NotAStore, "no marker");
+    assert_eq!(fs::read_dir(&path).expect("listed").count(), 0, "opening makes nothing");
+    // Something foreign in it.
+    fs::write(path.join("a"), "").expect("written");
+    assert_eq!(class(Options::new().create(true).open(&path)), ErrorClass::NotAStore);
+    fs::remove_file(path.join("a")).expect("removed");
+    // What an interrupted making leaves.
+    fs::create_dir(path.join(".lock")).expect("made");
+    fs::write(path.join(".lock/00"), "").expect("written");
+    fs::write(path.join(".sessiondir.tmp"), "sess").expect("written");
+    Options::new().create(true).open(&path).expect("made whole");
+    assert_eq!(fs::read_dir(path.join(".lock")).expect("listed").count(), 64);
+    assert!(!path.join(".sessiondir.tmp").exists());
+    assert_eq!(class(sessiondir::init(&path, &Options::new())), ErrorClass::NotAStore, "there is one");
+    // A lock directory with something else in it is not ours.
+    let other = tmp.path().join("t");
+    fs::create_dir(&other).expect("made");
+    fs::create_dir(other.join(".lock")).expect("made");
+    fs::write(other.join(".lock/README"), "").expect("written");
+    assert_eq!(class(Options::new().create(true).open(&other)), ErrorClass::NotAStore);
+    // Without its lock directory it is no store any more.
+    fs::remove_dir_all(path.join(".lock")).expect("removed");
+    assert_eq!(class(DirectoryStore::open(&path)), ErrorClass::NotAStore);
+}
+
+/// Exercises DIR-4, DIR-6.
+#[test]
+fn modes_of_what_is_made_and_of_what_is_refused() {
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("there").mode() & 0o7777;
+    let f = Fixture::plain();
+    let (id, _) = f.created();
+    assert_eq!(mode(&f.path), 0o700);
+    assert_eq!(mode(&f.path.join(".lock")), 0o700);
+    for file in [f.path.join(".sessiondir"), f.path.join(".lock/3f"), f.file(&id)] {
+        assert_eq!(mode(&file), 0o600);
+    }
+    for (bits, refused) in [(0o720, true), (0o702, true), (0o755, false), (0o770, true)] {
+        fs::set_permissions(&f.path, fs::Permissions::from_mode(bits)).expect("changed");
+        match DirectoryStore::open(&f.path) {
+            Err(error) => assert!(refused && error.class() == ErrorClass::UnsafeDirectory, "{error}"),
+            Ok(_) => assert!(!refused, "{bits:o}"),
+        }
+    }
+    fs::set_permissions(&f.path, fs::Permissions::from_mode(0o770)).expect("changed");
+    let shared = f.options().group(true).open(&f.path).expect("group sharing");
+    let mut session = Session::new();
+    let id = SessionRef::from(shared.create(&mut session).expect("created"));
+    assert_eq!(mode(&f.file(&id)), 0o660);
+    fs::set_permissions(&f.path, fs::Permissions::from_mode(0o777)).expect("changed");
+    assert_eq!(class(f.options().group(true).open(&f.path)), ErrorClass::UnsafeDirectory);
+}
+
+/// Exercises MARK-3.
+#[test]
+fn a_store_of_a_higher_write_version_is_read_only() {
+    let f = Fixture::plain();
+    let (id, mut session) = f.created();
+    let marker = f.path.join(".sessiondir");
+    let text = fs::read_to_string(&marker).expect("read").replace("write 1", "write 2") + "more 7\n";
+    fs::write(&marker, text).expect("written");
+    let store = f.options().open(&f.path).expect("can be read");
+    assert!(store.load(&id).expect("loads").is_some());
+    session.insert("n", &1).expect("fits");
+    assert_eq!(class(store.save(&mut session)), ErrorClass::Unsupported);
+    assert_eq!(class(store.create(&mut session)), ErrorClass::Unsupported);
+    assert_eq!(class(store.rotate(&mut session)), ErrorClass::Unsupported);
+    assert_eq!(class(store.update(&id, &mut |_| Ok(()))), ErrorClass::Unsupported);
+    assert_eq!(class(store.touch(&id)), ErrorClass::Unsupported);
+    assert_eq!(class(store.delete(&id)), ErrorClass::Unsupported);
+    assert_eq!(class(store.sweep(&SweepOptions::default())), ErrorClass::Unsupported);
+    assert_eq!(class(set_durability(&f.path, &f.options(), Durability::Process)), ErrorClass::Unsupported);
+    assert_eq!(f.n(&id), 0);
+}
+
+#[test]
+fn a_store_opened_for_reading_only_changes_nothing() {
+    let f = Fixture::plain();
+    let (id, mut session) = f.created();
+    let store = f.options().read_only(true).open(&f.path).expect("opens");
+    assert!(store.load(&id).expect("loads").is_some());
+    session.insert("n", &1).expect("fits");
+    assert_eq!(class(store.save(&mut session)), ErrorClass::Io);
+    assert_eq!(class(store.delete(&id)), ErrorClass::Io);
+    assert_eq!(f.n(&id), 0);
+}
+
+/// Exercises MARK-5.
+#[test]
+fn naming_is_kept_and_durability_can_be_set() {
+    let f = Fixture::new(Naming::Hashed, Durability::Power);
+    let (id, _) = f.created();
+    let again = f.options().create(true).naming(Naming::Plain).open(&f.path).expect("opens");
+    assert_eq!(again.marker().naming, Naming::Hashed);
+    set_durability(&f.path, &f.options(), Durability::Process).expect("set");
+    let marker = *f.options().open(&f.path).expect("opens").marker();
+    assert_eq!((marker.naming, marker.durability), (Naming::Hashed, Durability::Process));
+    assert_eq!(f.n(&id), 0);
+    f.assert_clean();
+}
+
+/// Exercises MARK-6.
+#[test]
+fn the_marker_changes_only_while_nobody_writes() {
+    let f = Fixture::plain();
+    let (id, _) = f.created();
+    f.store
+        .update(&id, &mut |_| {
+            std::thread::scope(|scope| {
+                let set = scope.spawn(|| class(set_durability(&f.path, &f.options(), Durability::Process)));
+                assert_eq!(set.join().expect("no panic"), ErrorClass::Busy);
+            });
+            Ok(())
+        })
+        .expect("nothing changed");
+    assert_eq!(f.options().open(&f.path).expect("opens").marker().durability, Durability::Power);
+    set_durability(&f.path, &f.options(), Durability::Process).expect("set");
+    assert!(!f.path.join(".sessiondir.tmp").exists());
+}
+
+/// A session's file: its two slots, and the seq of the record in each, if there is one.
+fn slots(path: &std::path::Path) -> (usize, [Option<u64>; 2]) {
+    let bytes = fs::read(path).expect("its file");
+    let size = bytes.len() / 2;
+    let seq = |slot: &[u8]| {
+        // A record ends where the zeros begin; its digest may end in zeros, so try.
+        let end = slot.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+        (end..(end + 8).min(slot.len() + 1))
+            .find_map(|end| decode_record(&slot[..end]).ok())
+            .map(|(seq, _)| seq)
+    };
+    (size, [seq(&bytes[..size]), seq(&bytes[size..])])
+}
+
+/// Exercises SLOT-2, SLOT-4, SLOT-5, WRITE-6, WRITE-12, WRITE-13.
+#[test]
+fn records_alternate_and_files_grow_and_shrink() {
+    Fixture::each(|f| {
+        let (id, mut session) = f.created();
+        let inode = |f: &Fixture| fs::metadata(f.file(&id)).expect("there").ino();
+        assert_eq!(slots(&f.file(&id)), (4096, [Some(2), None]));
+        let first = inode(&f);
+        for n in 1..=4u64 {
+            session.insert("n", &n).expect("fits");
+            f.store.save(&mut session).expect("saved");
+            let (even, odd) = if n % 2 == 0 { (n + 2, n + 1) } else { (n + 1, n + 2) };
+            assert_eq!(slots(&f.file(&id)), (4096, [Some(even), Some(odd)]));
+            assert_eq!(inode(&f), first, "in place");
+        }
+        session.insert("big", &"x".repeat(5000)).expect("fits");
+        f.store.save(&mut session).expect("saved");
+        assert_ne!(inode(&f), first, "a new file");
+        assert_eq!(slots(&f.file(&id)), (8192, [None, Some(7)]));
+        assert_eq!(f.n(&id), 4);
+        // Not yet small enough to be worth a new file.
+        let grown = inode(&f);
+        session.insert("big", &"x".repeat(2000)).expect("fits");
+        f.store.save(&mut session).expect("saved");
+        assert_eq!((slots(&f.file(&id)), inode(&f)), ((8192, [Some(8), Some(7)]), grown));
+        session.insert("big", &"x".repeat(100_000)).expect("fits");
+        f.store.save(&mut session).expect("saved");
+        assert_eq!(slots(&f.file(&id)), (131_072, [None, Some(9)]));
+        session.remove("big");
+        f.store.save(&mut session).expect("saved");
+        assert_eq!(slots(&f.file(&id)), (4096, [Some(10), None]));
+        f.assert_clean();
+        // A second link, of a backup by links say, is not written through.
+        let backup = f.outside().join("backup");
+        fs::hard_link(f.file(&id), &backup).expect("linked");
+        assert_eq!(f.finding_names(), ["hard-link"]);
+        let before = fs::read(&backup).expect("its file");
+        session.insert("n", &99).expect("fits");
+        f.store.save(&mut session).expect("saved");
+        assert_eq!(fs::read(&backup).expect("its file"), before);
+        assert_eq!(f.n(&id), 99);
+        f.assert_clean();
+    });
+}
+
+/// Exercises WRITE-11, SLOT-10.
+#[test]
+fn creation_over_what_is_there() {
+    let id = SessionId::new("AAAAAAAAAAAAAAAAAAAAAA").expect("an ID");
+    for (durability, stillborn) in [(Durability::Power, false), (Durability::Process, true)] {
+        let f = Fixture::new(Naming::Plain, durability);
+        let mut session = Session::new();
+        fs::write(f.path.join(id.expose()), "").expect("written");
+        fs::set_permissions(f.path.join(id.expose()), fs::Permissions::from_mode(0o600)).expect("changed");
+        if stillborn {
+            assert_eq!(f.finding_names(), ["stillborn"]);
+            assert_eq!(f.store.load(&SessionRef::from(&id)).expect("loads"), None);
+            f.store.insert(&id, &mut session).expect("inserted");
+            assert!(f.store.load(&SessionRef::from(&id)).expect("loads").is_some());
+            f.assert_clean();
+        } else {
+            assert_eq!(f.finding_names(), ["corrupt"]);
+            assert_eq!(class(f.store.load(&SessionRef::from(&id))), ErrorClass::Corrupt);
+            assert_eq!(class(f.store.insert(&id, &mut session)), ErrorClass::Corrupt);
+        }
+        let f = Fixture::new(Naming::Plain, durability);
+        f.inserted(id.expose());
+        assert_eq!(class(f.store.insert(&id, &mut session)), ErrorClass::Conflict);
+    }
+}
+
+/// Exercises DEL-1.
+#[test]
+fn a_corrupt_session_can_be_deleted() {
+    Fixture::each(|f| {
+        let (id, _) = f.created();
+        fs::write(f.file(&id), "no session").expect("written");
+        assert_eq!(class(f.store.load(&id)), ErrorClass::Corrupt);
+        assert!(f.store.delete(&id).expect("deleted"));
+        assert_eq!(f.store.load(&id).expect("loads"), None);
+        f.assert_clean();
+    });
+}
+
+/// Exercises REC-14, BODY-16.
+#[test]
+fn what_is_unknown_is_kept() {
+    let f = Fixture::plain();
+    let (id, _) = f.created();
+    let (_, record) = current_record(&f, &id);
+    // Add the private entry `x.y` = [1] to the body, in its place: after the keys of four letters and before "rev"
+    // would be wrong, so it goes after `rev`, its only fellow of three letters, and before `data`.
+    let rev = find(&record, b"\x63rev");
+    let mut body_part = record[rev..].to_vec();
+    body_part.splice(5..5, *b"\x63x.y\x81\x01");
+    let rebuilt = rebuild(&record, rev, &body_part, 6);
+    put_record(&f, &id, &rebuilt);
+    f.assert_clean();
+    let mut session = f.store.load(&id).expect("loads").expect("is there");
+    session.insert("n", &1).expect("fits");
+    f.store.save(&mut session).expect("saved");
+    f.advance(100_000);
+    assert!(f.store.touch(&id).expect("touched"));
+    let (_, record) = current_record(&f, &id);
+    assert!(record.windows(6).any(|w| w == b"\x63x.y\x81\x01"));
+    f.assert_clean();
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> usize {
+    bytes.windows(what.len()).position(|w| w == what).expect("it is there")
+}
+
+fn current_record(f: &Fixture, id: &SessionRef) -> (usize, Vec<u8>) {
+    let bytes = fs::read(f.file(id)).expect("its file");
+    let (size, seqs) = slots(&f.file(id));
+    let index = usize::from(seqs[1] > seqs[0]);
+    let slot = &bytes[index * size..(index + 1) * size];
+    let end = (1..=size).find(|&end| decode_record(&slot[..end]).is_ok()).expect("a record");
+    (index, slot[..end].to_vec())
+}
+
+fn put_record(f: &Fixture, id: &SessionRef, record: &[u8]) {
+    let (index, _) = current_record(f, id);
+    let mut bytes = fs::read(f.file(id)).expect("its file");
+    let size = bytes.len() / 2;
+    bytes[index * size..(index + 1) * size].fill(0);
+    bytes[index * size..][..record.len()].copy_from_slice(record);
+    fs::write(f.file(id), bytes).expect("written");
+}
+
+/// The record with its bytes from `at` on replaced, its body `longer` bytes longer and one entry richer, and its
+/// digest right.
+fn rebuild(record: &[u8], at: usize, tail: &[u8], longer: u8) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let mut out = [&record[..at], &tail[..tail.len() - 34]].concat();
+    // d9d9f7 da53455344 85 01 80 seq, then 58 length and the map's head.
+    assert_eq!((out[12], out[14] >> 5), (0x58, 5));
+    out[13] += longer;
+    out[14] += 1;
+    let digest = Sha256::digest(&out);
+    out.extend([0x58, 0x20]);
+    out.extend(digest);
+    out
+}
+
+/// Exercises COLL-2, COLL-3, COLL-4.
+#[test]
+fn a_sweep_takes_what_is_due_and_nothing_else() {
+    Fixture::each(|f| {
+        let (live, _) = f.created();
+        let (expired, mut session) = f.created();
+        session.set_expires(Some(time(START + 1)));
+        f.store.save(&mut session).expect("saved");
+        let (corrupt, _) = f.created();
+        let mut bytes = fs::read(f.file(&corrupt)).expect("its file");
+        bytes[30] ^= 1;
+        fs::write(f.file(&corrupt), &bytes).expect("written");
+        let temp =
+            f.path.join(format!(".tmp.{}", f.file(&live).file_name().expect("named").to_string_lossy()));
+        fs::write(&temp, "debris").expect("written");
+        fs::write(f.path.join("foreign~"), "").expect("written");
+        f.advance(10);
+        let dry = SweepOptions { dry_run: true, ..SweepOptions::default() };
+        let names = f.names();
+        let counted = f.store.sweep(&dry).expect("swept");
+        assert_eq!(f.names(), names);
+        let swept = f.store.sweep(&SweepOptions::default()).expect("swept");
+        assert_eq!(counted, swept);
+        assert_eq!((swept.removed, swept.remaining, swept.failed, swept.temps), (1, 1, 1, 1));
+        assert!(!f.file(&expired).exists() && !temp.exists());
+        assert!(f.file(&live).exists() && f.file(&corrupt).exists() && f.path.join("foreign~").exists());
+        let idle = SweepOptions { idle: Some(Duration::ZERO), ..SweepOptions::default() };
+        let swept = f.store.sweep(&idle).expect("swept");
+        assert_eq!((swept.removed, swept.failed), (1, 1));
+    });
+}
+
+/// Exercises SLOT-8.
+#[test]
+fn no_fall_back_from_a_newer_version() {
+    let f = Fixture::plain();
+    let (id, mut session) = f.created();
+    session.insert("n", &1).expect("fits");
+    f.store.save(&mut session).expect("saved");
+    let (_, record) = current_record(&f, &id);
+    let mut newer = record.clone();
+    newer[9] = 2;
+    let digest_at = newer.len() - 34;
+    let rebuilt = {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(&newer[..digest_at]);
+        newer[digest_at + 2..].copy_from_slice(&digest);
+        newer
+    };
+    put_record(&f, &id, &rebuilt);
+    assert_eq!(class(f.store.load(&id)), ErrorClass::Unsupported);
+    assert_eq!(class(f.store.update(&id, &mut |_| Ok(()))), ErrorClass::Unsupported);
+    assert_eq!(f.finding_names(), ["unsupported"]);
+    assert_eq!(f.store.sweep(&SweepOptions::default()).expect("swept").failed, 1);
+    assert!(f.file(&id).exists());
 }

@@ -6,12 +6,13 @@ use super::finding::{Finding, FindingKind, Place};
 use super::{Check, Event};
 use crate::dir::{Access, Opened};
 use crate::error::Error;
-use crate::marker::Durability;
+use crate::marker::{Durability, Marker};
 use crate::names::FileName;
-use crate::record::envelope::{Envelope, MAGIC};
+use crate::record::envelope::Envelope;
 use crate::record::{self, Refusal, Session};
 use crate::rule::{Fault, Rule};
 use crate::slots::{self, Slot, Verdict};
+use crate::time::UnixMillis;
 
 /// What looking at a session's file once has found.
 #[derive(Default)]
@@ -73,48 +74,38 @@ impl Check<'_> {
             let (kind, rule) = (FindingKind::LegacyId, Rule::Chk10);
             seen.findings.push(Finding { kind, rule, place, offset: None, detail });
         }
-        let mut look = Look { check: self, name, place, seen };
-        match slots::slot_size(stat.size) {
-            Ok(slot_size) => {
-                let mut bytes = vec![0; 2 * slot_size];
-                let length = file.read(&mut bytes)?;
-                if length < bytes.len() {
-                    look.add(
-                        FindingKind::Corrupt,
-                        Fault::new(Rule::Slot1, 0),
-                        "was truncated while it was read",
-                    );
-                } else {
-                    look.file(&bytes);
-                }
-            }
-            Err(fault) => {
-                let mut start = [0; MAGIC.len()];
-                let length = file.read(&mut start)?;
-                look.wrong_size(stat.size, &start[..length], fault);
-            }
+        let mut look = Look { marker: &self.marker, now: self.now, name, place, seen };
+        // A file of another size is not read: it may be of any.
+        let length = slots::slot_size(stat.size).map_or(0, |slot| 2 * slot);
+        let mut bytes = vec![0; length];
+        let length = file.read(&mut bytes)?;
+        if length == bytes.len() && length > 0 {
+            look.file(&bytes);
+        } else {
+            look.wrong_size(if length > 0 { length as u64 } else { stat.size });
         }
         Ok(Some(look.seen))
     }
 }
 
-/// A session's file that is being looked at.
-struct Look<'a, 'c> {
-    check: &'a Check<'c>,
+/// The bytes of a session's file that are being looked at.
+struct Look<'a> {
+    marker: &'a Marker,
+    now: UnixMillis,
     name: &'a FileName,
     place: Place,
     seen: Seen,
 }
 
-impl Look<'_, '_> {
+impl Look<'_> {
     fn add(&mut self, kind: FindingKind, fault: Fault, detail: impl Into<String>) {
         let offset = Some(fault.offset as u64);
         let (rule, place) = (fault.rule, self.place.clone());
         self.seen.findings.push(Finding { kind, rule, place, offset, detail: detail.into() });
     }
 
-    fn may_be_stillborn(&self) -> bool {
-        self.check.marker.durability == Durability::Process
+    fn process(&self) -> bool {
+        self.marker.durability == Durability::Process
     }
 
     fn stillborn(&mut self) {
@@ -122,53 +113,55 @@ impl Look<'_, '_> {
         self.add(FindingKind::Stillborn, Fault::new(Rule::Slot10, 0), detail);
     }
 
-    fn wrong_size(&mut self, size: u64, start: &[u8], fault: Fault) {
-        if self.may_be_stillborn() && slots::stillborn(start, None) {
+    fn wrong_size(&mut self, size: u64) {
+        if size == 0 && self.process() {
             return self.stillborn();
         }
         let detail = format!("is {size} bytes long, which no session file is; restore or delete it");
-        self.add(FindingKind::Corrupt, fault, detail);
+        self.add(FindingKind::Corrupt, Fault::new(Rule::Slot1, 0), detail);
     }
 
     fn file(&mut self, bytes: &[u8]) {
-        let size = bytes.len() / 2;
-        let halves = [&bytes[..size], &bytes[size..]];
-        let (current, envelope) = match slots::choose(bytes) {
+        let Ok(size) = slots::slot_size(bytes.len() as u64) else {
+            return self.wrong_size(bytes.len() as u64);
+        };
+        let (current, envelope) = match slots::choose(bytes, self.process()) {
             Verdict::Current(current, envelope) | Verdict::Candidate(current, envelope) => {
                 (current, envelope)
             }
-            Verdict::None(_) if self.may_be_stillborn() && slots::stillborn(halves[0], Some(halves[1])) => {
-                return self.stillborn();
-            }
+            Verdict::Stillborn => return self.stillborn(),
             Verdict::None(fault) => {
                 return self.add(FindingKind::Corrupt, fault, "has no whole record; restore or delete it");
             }
         };
-        for (index, half) in halves.into_iter().enumerate() {
-            let base = index * size;
-            let slot = slots::judge(half, index);
-            match &slot {
-                Slot::Whole(_) if index == current => self.current(half, &envelope, base),
-                Slot::Whole(other) => {
-                    if let Err(refusal) = record::decode(&half[..other.end], other, Some(self.name)) {
-                        let detail = "is broken in its older record; the current one can be read";
-                        self.add(FindingKind::StaleRecord, refusal.fault().within(base), detail);
-                    }
+        for (index, half) in bytes.chunks_exact(size).enumerate() {
+            self.slot(half, index, index * size, (index == current).then_some(&envelope));
+        }
+    }
+
+    /// A slot of a file that has a whole record; `current` if it is the one.
+    fn slot(&mut self, half: &[u8], index: usize, base: usize, current: Option<&Envelope>) {
+        let slot = slots::judge(half, index);
+        match (&slot, current) {
+            (_, Some(envelope)) => self.current(half, envelope, base),
+            (Slot::Whole(other), None) => {
+                if let Err(refusal) = record::decode(&half[..other.end], other, Some(self.name)) {
+                    let detail = "is broken in its older record; the current one can be read";
+                    self.add(FindingKind::StaleRecord, refusal.fault().within(base), detail);
                 }
-                Slot::Damaged(damage) => {
-                    let Fault { rule, offset } = damage.fault.within(base);
-                    let detail = format!(
-                        "has a slot that holds no whole record ({rule}): a killed save, or damage; readers use the other slot"
-                    );
-                    self.add(FindingKind::DamagedSlot, Fault::new(Rule::Slot11, offset), detail);
-                }
-                Slot::Empty => {}
             }
-            if let Some(at) = slots::stray_byte(half, &slot) {
-                let detail =
-                    "has bytes where zeros belong: a killed save, or damage; readers do not look there";
-                self.add(FindingKind::StrayBytes, Fault::new(Rule::Chk9, base + at), detail);
+            (Slot::Damaged(damage), None) => {
+                let Fault { rule, offset } = damage.fault.within(base);
+                let detail = format!(
+                    "has a slot that holds no whole record ({rule}): a killed save, or damage; readers use the other slot"
+                );
+                self.add(FindingKind::DamagedSlot, Fault::new(Rule::Slot11, offset), detail);
             }
+            (Slot::Empty, None) => {}
+        }
+        if let Some(at) = slots::stray_byte(half, &slot) {
+            let detail = "has bytes where zeros belong: a killed save, or damage; readers do not look there";
+            self.add(FindingKind::StrayBytes, Fault::new(Rule::Chk9, base + at), detail);
         }
     }
 
@@ -187,8 +180,8 @@ impl Look<'_, '_> {
     }
 
     fn readable(&mut self, session: &Session, bytes: &[u8], envelope: &Envelope, base: usize) {
-        self.seen.expired = session.is_expired(self.check.now);
-        if session.accessed().is_far_ahead_of(self.check.now) {
+        self.seen.expired = session.is_expired(self.now);
+        if session.accessed().is_far_ahead_of(self.now) {
             let detail =
                 format!("was accessed at {}, which is yet to come: a clock was wrong", session.accessed());
             let (kind, rule) = (FindingKind::FutureAccess, Rule::Chk11);
@@ -205,3 +198,6 @@ impl Look<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

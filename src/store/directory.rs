@@ -59,14 +59,14 @@ thread_local! {
 /// # Ok::<(), sessiondir::Error>(())
 /// ```
 pub struct DirectoryStore {
-    pub(super) dir: Dir,
-    pub(super) marker: Marker,
+    pub(crate) dir: Dir,
+    pub(crate) marker: Marker,
     read_only: bool,
-    pub(super) locks: Locks,
-    pub(super) synced: Synced,
-    pub(super) patience: Duration,
-    pub(super) resolution: Duration,
-    pub(super) clock: Clock,
+    pub(crate) locks: Locks,
+    pub(crate) synced: Synced,
+    pub(crate) patience: Duration,
+    pub(crate) resolution: Duration,
+    pub(crate) clock: Clock,
 }
 
 impl std::fmt::Debug for DirectoryStore {
@@ -164,12 +164,12 @@ impl DirectoryStore {
         Ok(())
     }
 
-    fn now(&self) -> UnixMillis {
+    pub(crate) fn now(&self) -> UnixMillis {
         (self.clock)()
     }
 
     /// MARK-3, and [`Options::read_only`].
-    pub(super) fn writable(&self) -> Result<()> {
+    pub(crate) fn writable(&self) -> Result<()> {
         if self.read_only {
             let error =
                 io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the store was opened for reading only");
@@ -187,14 +187,14 @@ impl DirectoryStore {
         session.file_name(self.marker.naming).ok_or(Error::InvalidId)
     }
 
-    fn lock(&self, name: &FileName) -> Result<Guard> {
+    pub(crate) fn lock(&self, name: &FileName) -> Result<Guard> {
         let key = name.session().key();
         self.locks
             .lock(&self.dir, key.lock_file(), Mode::Exclusive, self.patience)
             .map_err(|error| error.about(key.shown()))
     }
 
-    fn round(&self, name: &FileName) -> Result<Round> {
+    pub(crate) fn round(&self, name: &FileName) -> Result<Round> {
         read::round(&self.dir, &self.marker, name, Access::Write)
     }
 
@@ -212,7 +212,7 @@ impl DirectoryStore {
     }
 
     /// Whether the name is taken by a regular file. Anything else there is foreign (NAME-11).
-    pub(super) fn is_file(&self, name: &FileName) -> Result<bool> {
+    pub(crate) fn is_file(&self, name: &FileName) -> Result<bool> {
         let stat = self.dir.stat_entry(name.as_str().as_bytes());
         let stat =
             stat.map_err(|error| Error::io("look at a session", Some(name.session().shown()), error))?;
@@ -224,7 +224,7 @@ impl DirectoryStore {
     }
 
     /// Reads a session without a lock. Section 10.2.
-    fn read(&self, name: &FileName) -> Result<Option<Box<Current>>> {
+    pub(crate) fn read(&self, name: &FileName) -> Result<Option<Box<Current>>> {
         let mut round = Round::Absent;
         for _ in 0..ROUNDS {
             round = read::round(&self.dir, &self.marker, name, Access::Read)?;
@@ -379,8 +379,10 @@ impl SessionStore for DirectoryStore {
         let now = self.now();
         let gone = Error::Gone { session: session.shown() };
         // Most touches come too early to write, and so need no lock.
-        let Some(seen) = self.read(&name)? else { return Err(gone) };
-        let seen = seen.session(&name)?;
+        let seen = match self.read(&name)? {
+            Some(current) => current.session(&name)?,
+            None => return Err(gone),
+        };
         if seen.is_expired(now) {
             return Err(gone);
         }

@@ -147,7 +147,7 @@ impl DirectoryStore {
     }
 
     /// Unlinks a session's file, whatever it holds; says whether it was there. DEL-1 to DEL-3.
-    pub(super) fn remove(&self, name: &FileName) -> Result<bool> {
+    pub(crate) fn remove(&self, name: &FileName) -> Result<bool> {
         let session = Some(name.session().shown());
         let failed = |error| Error::io("delete a session", session, error);
         let was_there = self.is_file(name)? && self.dir.unlink(name).map_err(failed)?;

@@ -1,0 +1,161 @@
+//! What damage does: to readers, and to the checker.
+
+use super::*;
+use crate::names::{Naming, SessionId, SessionRef};
+
+/// A session file with records of the given seqs and sizes of attribute, the older first.
+struct Sample {
+    marker: Marker,
+    name: FileName,
+    bytes: Vec<u8>,
+    /// What its records mean, the older first.
+    sessions: Vec<Session>,
+}
+
+fn sample(id: &str, naming: Naming, durability: Durability, records: &[(u64, usize)]) -> Sample {
+    let reference = SessionRef::Id(SessionId::new(id).expect("an ID"));
+    let name = reference.file_name(naming).expect("a name");
+    let now = now();
+    let mut sessions = Vec::new();
+    let mut encoded = Vec::new();
+    for &(seq, size) in records {
+        let mut session = Session::at(now, now);
+        session.set_user(&"ada").expect("fits");
+        session.insert("seq", &seq).expect("fits");
+        session.insert("text", &"x".repeat(size)).expect("fits");
+        session.push_token("a form token").expect("fits");
+        let session = session.first(reference.clone());
+        encoded.push((seq, session.encode(seq, naming).expect("encodes")));
+        sessions.push(session.known_as(name.session()));
+    }
+    let size = encoded.iter().map(|(_, record)| slots::slot_for(record.len())).max().expect("a record");
+    let mut bytes = vec![0; 2 * size];
+    for (seq, record) in encoded {
+        bytes[slots::index(seq) * size..][..record.len()].copy_from_slice(&record);
+    }
+    Sample { marker: Marker::new(naming, durability), name, bytes, sessions }
+}
+
+fn now() -> UnixMillis {
+    UnixMillis::from_millis(1_800_000_000_000).expect("in range")
+}
+
+/// 20 files of 8 KiB: both namings and durabilities, one record or two, either slot current, seqs that are not
+/// adjacent, small records and such as fill their slot.
+fn samples() -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let (short, long) = ("AAAAAAAAAAAAAAAAAAAAAA", "Zm9vYmFyYmF6cXV4cXV1eA_with-a-longer-ID-than-usual");
+    let all: [&[(u64, usize)]; 5] =
+        [&[(2, 10)], &[(2, 700), (3, 10)], &[(3, 10), (4, 3700)], &[(8, 100), (13, 200)], &[(7, 1)]];
+    for records in all {
+        samples.push(sample(short, Naming::Plain, Durability::Power, records));
+        samples.push(sample(long, Naming::Plain, Durability::Process, records));
+        samples.push(sample(short, Naming::Hashed, Durability::Power, records));
+        samples.push(sample(long, Naming::Hashed, Durability::Process, records));
+    }
+    assert_eq!(samples.len(), 20);
+    assert!(samples.iter().all(|sample| sample.bytes.len() == 8192));
+    samples
+}
+
+/// What a reader makes of the bytes when nobody writes, and how many findings a checker has.
+fn judged(sample: &Sample, bytes: &[u8]) -> (Result<Option<Session>, Error>, usize) {
+    let process = sample.marker.durability == Durability::Process;
+    let read = match slots::choose(bytes, process) {
+        Verdict::Current(index, envelope) | Verdict::Candidate(index, envelope) => {
+            let base = index * bytes.len() / 2;
+            record::decode(&bytes[base..base + envelope.end], &envelope, Some(&sample.name))
+                .map(Some)
+                .map_err(|refusal| refusal.into_error(base))
+        }
+        Verdict::Stillborn => Ok(None),
+        Verdict::None(fault) => Err(Error::Corrupt { session: None, fault }),
+    };
+    let place = Place::Session(sample.name.session().clone());
+    let seen = Seen::default();
+    let mut look = Look { marker: &sample.marker, now: now(), name: &sample.name, place, seen };
+    look.file(bytes);
+    (read, look.seen.findings.len())
+}
+
+/// Damage gives the same value, a whole other slot's, or an error; and the checker notices it.
+fn assert_noticed(sample: &Sample, bytes: &[u8], what: &str) {
+    let (read, findings) = judged(sample, bytes);
+    match read {
+        Ok(Some(session)) => assert!(sample.sessions.contains(&session), "{what}: another session"),
+        // The one exception: what a creation that a power failure took back leaves (SLOT-10).
+        Ok(None) => {
+            assert_eq!(sample.marker.durability, Durability::Process, "{what}: silently absent");
+            assert!(bytes.is_empty(), "{what}: absent though there are bytes");
+        }
+        Err(Error::Corrupt { fault, .. } | Error::Unsupported { fault, .. }) => {
+            assert!(fault.offset <= bytes.len(), "{what}: {fault}");
+        }
+        Err(error) => panic!("{what}: {error}"),
+    }
+    assert!(findings > 0, "{what}: not noticed");
+}
+
+#[test]
+fn the_samples_are_sound() {
+    for sample in samples() {
+        let (read, findings) = judged(&sample, &sample.bytes);
+        assert_eq!(read.expect("sound").as_ref(), sample.sessions.last());
+        assert_eq!(findings, 0);
+    }
+}
+
+/// Exercises CHK-9, SLOT-11.
+#[test]
+fn every_changed_byte_is_noticed() {
+    let mut tried = 0;
+    for (number, sample) in samples().iter().enumerate() {
+        let mut bytes = sample.bytes.clone();
+        for at in 0..bytes.len() {
+            let right = bytes[at];
+            for wrong in [right ^ 0x01, right ^ 0x80, right ^ 0xff, right.wrapping_add(2)] {
+                bytes[at] = wrong;
+                assert_noticed(sample, &bytes, &format!("sample {number}, byte {at} = {wrong:02x}"));
+                tried += 1;
+            }
+            bytes[at] = right;
+        }
+    }
+    println!("{tried} changed bytes");
+    assert_eq!(tried, 20 * 8192 * 4);
+}
+
+/// Exercises SLOT-1.
+#[test]
+fn every_truncation_is_noticed() {
+    let mut tried = 0;
+    for (number, sample) in samples().iter().enumerate() {
+        for length in 0..sample.bytes.len() {
+            assert_noticed(sample, &sample.bytes[..length], &format!("sample {number}, {length} bytes"));
+            tried += 1;
+        }
+        // And a byte too many.
+        assert_noticed(sample, &[&sample.bytes[..], &[0]].concat(), "one more");
+    }
+    println!("{tried} truncations");
+    assert_eq!(tried, 20 * 8192);
+}
+
+/// Exercises SLOT-6, SLOT-7.
+#[test]
+fn a_slot_is_judged_by_its_record_alone() {
+    let mut sample =
+        sample("AAAAAAAAAAAAAAAAAAAAAA", Naming::Plain, Durability::Power, &[(8, 100), (13, 200)]);
+    let size = sample.bytes.len() / 2;
+    // Bytes after a record, as a killed write leaves them, change nothing for a reader.
+    sample.bytes[size - 1] = 1;
+    sample.bytes[2 * size - 1] = 1;
+    let (read, findings) = judged(&sample, &sample.bytes);
+    assert_eq!(read.expect("readable").as_ref(), sample.sessions.last());
+    assert_eq!(findings, 2);
+    // The same record in the slot of the other parity is none.
+    let (zero, one) = sample.bytes.split_at_mut(size);
+    zero.swap_with_slice(one);
+    let (read, _) = judged(&sample, &sample.bytes);
+    assert!(matches!(read, Err(Error::Corrupt { fault: Fault { rule: Rule::Slot2, .. }, .. })));
+}

@@ -1,0 +1,208 @@
+//! What the operating system really sees: the system calls of a load and of a save, by ptrace(2), and what a child
+//! of fork(2) does with its parent's lock.
+//!
+//! The store is built as its users build it, without the seam.
+
+use std::path::Path;
+
+use nix::libc;
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, raise};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+use sessiondir::{Durability, Options, Session, SessionRef, SessionStore};
+
+fn main() {
+    let tests: [(&str, fn()); 4] = [
+        ("a_load_makes_four_system_calls", a_load_makes_four_system_calls),
+        ("a_save_in_place_makes_these_system_calls", a_save_in_place_makes_these_system_calls),
+        ("a_touch_makes_the_calls_of_a_load_and_a_save", a_touch_makes_the_calls_of_a_load_and_a_save),
+        ("a_forked_child_does_not_act_on_its_parents_lock", a_forked_child_does_not_act_on_its_parents_lock),
+    ];
+    println!("\nrunning {} tests", tests.len());
+    for (name, test) in tests {
+        test();
+        println!("test {name} ... ok");
+    }
+    println!("\ntest result: ok. {} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out", tests.len());
+}
+
+/// Runs `run` in a child and returns the numbers of the system calls that its second half makes: what is done
+/// between the two stops that `run` is given a function for.
+fn traced(run: impl FnOnce(&dyn Fn())) -> Vec<i64> {
+    // SAFETY: this process has one thread, so the child is as whole as its parent.
+    match unsafe { fork() }.expect("a child") {
+        ForkResult::Child => {
+            ptrace::traceme().expect("traced");
+            run(&|| raise(Signal::SIGSTOP).expect("stopped"));
+            std::process::exit(0);
+        }
+        ForkResult::Parent { child } => {
+            stopped_by(child, Signal::SIGSTOP);
+            ptrace::setoptions(child, ptrace::Options::PTRACE_O_TRACESYSGOOD).expect("set");
+            // The first stop is at the beginning of what is watched.
+            let mut calls = Vec::new();
+            loop {
+                ptrace::syscall(child, None).expect("goes on");
+                match waitpid(child, None).expect("waited") {
+                    WaitStatus::PtraceSyscall(_) => {
+                        let info = ptrace::syscall_info(child).expect("told");
+                        if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
+                            // SAFETY: `op` says which part of the union is valid.
+                            let entry = unsafe { info.u.entry };
+                            let call = i64::try_from(entry.nr).expect("small");
+                            // With debug assertions, the standard library asks whether a descriptor is open before it
+                            // closes it.
+                            if (call, entry.args[1]) != (libc::SYS_fcntl, 1 /* F_GETFD */) {
+                                calls.push(call);
+                            }
+                        }
+                    }
+                    WaitStatus::Stopped(_, Signal::SIGSTOP) => break,
+                    other => panic!("the child ended: {other:?}"),
+                }
+            }
+            ptrace::detach(child, None).expect("detached");
+            assert_eq!(waitpid(child, None).expect("waited"), WaitStatus::Exited(child, 0));
+            // What raise(3) does to stop the child is no part of it: the end of the first stop and the start of the second.
+            let raising = [
+                libc::SYS_getpid,
+                libc::SYS_gettid,
+                libc::SYS_tgkill,
+                libc::SYS_tkill,
+                libc::SYS_rt_sigprocmask,
+            ];
+            calls.retain(|call| !raising.contains(call));
+            calls
+        }
+    }
+}
+
+fn stopped_by(child: Pid, signal: Signal) {
+    assert_eq!(waitpid(child, None).expect("waited"), WaitStatus::Stopped(child, signal));
+}
+
+fn store(dir: &Path, durability: Durability) -> (sessiondir::DirectoryStore, SessionRef) {
+    let options = Options::new().create(true).durability(durability).resolution(std::time::Duration::ZERO);
+    let store = options.open(dir.join("sessions")).expect("a store");
+    let mut session = Session::new();
+    session.insert("n", &0).expect("fits");
+    let id = store.create(&mut session).expect("created");
+    (store, id.into())
+}
+
+/// The memory allocator has grown the heap and the lock file is open after a few runs.
+const WARM: usize = 20;
+
+fn names(calls: &[i64]) -> String {
+    let name = |call: &i64| match *call {
+        libc::SYS_openat => "openat".to_owned(),
+        libc::SYS_fstat => "fstat".to_owned(),
+        libc::SYS_newfstatat => "fstatat".to_owned(),
+        libc::SYS_read => "read".to_owned(),
+        libc::SYS_pwrite64 => "pwrite".to_owned(),
+        libc::SYS_fdatasync => "fdatasync".to_owned(),
+        libc::SYS_fcntl => "fcntl".to_owned(),
+        libc::SYS_close => "close".to_owned(),
+        other => format!("system call {other}"),
+    };
+    calls.iter().map(name).collect::<Vec<_>>().join(" ")
+}
+
+/// Exercises READ-1, READ-2.
+fn a_load_makes_four_system_calls() {
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let (store, id) = store(tmp.path(), Durability::Power);
+    let calls = traced(|stop| {
+        (0..WARM).for_each(|_| drop(store.load(&id).expect("loads")));
+        stop();
+        let loaded = store.load(&id);
+        stop();
+        assert!(loaded.expect("loads").is_some());
+    });
+    assert_eq!(names(&calls), "openat fstat read close");
+}
+
+const SAVE: [(Durability, &str); 2] = [
+    (Durability::Process, "fcntl fstatat openat fstat read pwrite close fcntl"),
+    (Durability::Power, "fcntl fstatat openat fstat read pwrite fdatasync close fcntl"),
+];
+
+/// Exercises LOCK-6, WRITE-3.
+fn a_save_in_place_makes_these_system_calls() {
+    for (durability, expected) in SAVE {
+        let tmp = tempfile::tempdir().expect("a temporary directory");
+        let (store, id) = store(tmp.path(), durability);
+        let calls = traced(|stop| {
+            let mut session = store.load(&id).expect("loads").expect("is there");
+            let mut save = |n: usize| {
+                session.insert("n", &n).expect("fits");
+                store.save(&mut session)
+            };
+            (0..WARM).for_each(|n| save(n + 1).expect("saved"));
+            stop();
+            let saved = save(1000);
+            stop();
+            saved.expect("saved");
+        });
+        assert_eq!(names(&calls), expected);
+    }
+}
+
+/// Exercises WRITE-16.
+fn a_touch_makes_the_calls_of_a_load_and_a_save() {
+    for (durability, expected) in SAVE {
+        let tmp = tempfile::tempdir().expect("a temporary directory");
+        let (store, id) = store(tmp.path(), durability);
+        let touch = || {
+            // The clock has to move for a touch to write.
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            store.touch(&id)
+        };
+        let calls = traced(|stop| {
+            (0..WARM).for_each(|_| assert!(touch().expect("touched")));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            stop();
+            let touched = store.touch(&id);
+            stop();
+            assert!(touched.expect("touched"));
+        });
+        assert_eq!(names(&calls), format!("openat fstat read close {expected}"));
+    }
+}
+
+/// Exercises LOCK-12.
+fn a_forked_child_does_not_act_on_its_parents_lock() {
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let (store, id) = store(tmp.path(), Durability::Process);
+    let mut child = None;
+    let updated = store.update(&id, &mut |session| {
+        // SAFETY: this process has one thread, so the child is as whole as its parent.
+        if let ForkResult::Parent { child: pid } = unsafe { fork() }.expect("a child") {
+            child = Some(pid);
+            // The child ends while the lock is still held here.
+            assert_eq!(waitpid(pid, None).expect("waited"), WaitStatus::Exited(pid, 7));
+            session.insert("n", &1)?;
+        } else {
+            session.insert("n", &666)?;
+        }
+        Ok(())
+    });
+    if child.is_none() {
+        // The child: its update was refused, and the lock is its parent's.
+        let refused = updated.is_err_and(|error| error.class() == sessiondir::ErrorClass::Reentrant);
+        let other =
+            Options::new().patience(std::time::Duration::from_millis(50)).open(tmp.path().join("sessions"));
+        let busy = other
+            .expect("opens")
+            .update(&id, &mut |_| Ok(()))
+            .is_err_and(|error| error.class() == sessiondir::ErrorClass::Busy);
+        // Without the temporary directory's destructor, which would remove the parent's.
+        let code = if refused && busy { 7 } else { 8 };
+        // SAFETY: it ends this process.
+        unsafe { libc::_exit(code) }
+    }
+    updated.expect("updated");
+    let session = store.load(&id).expect("loads").expect("is there");
+    assert_eq!(session.get::<u64>("n").expect("a number"), Some(1));
+}

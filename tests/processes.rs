@@ -1,0 +1,429 @@
+//! Many processes and threads on one store: SPEC.md section 9, and the promises about lost updates and readers.
+
+mod support;
+
+use std::fs::{self, File, OpenOptions};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use sessiondir::{
+    DirectoryStore, Durability, ErrorClass, Naming, Options, Session, SessionId, SessionRef, SessionStore,
+};
+use support::{Fixture, Helper, class, heed, role, say};
+
+/// What the other processes do. In the test program's own run it does nothing.
+#[test]
+fn child() {
+    let Some((role, arguments)) = role() else { return };
+    let arg = |n: usize| arguments[n].as_str();
+    match role.as_str() {
+        "update" => increments(arg(0), arg(1), arg(2), arg(3), update_once),
+        "save" => increments(arg(0), arg(1), arg(2), arg(3), save_once),
+        "read" => read_until_told(arg(0), arg(1)),
+        "hold" => hold(arg(0), arg(1)),
+        "referee" => referee(arg(0)),
+        other => panic!("no such role: {other}"),
+    }
+}
+
+fn open(path: &str) -> DirectoryStore {
+    Options::new().patience(Duration::from_secs(60)).open(path).expect("the store opens")
+}
+
+fn id(text: &str) -> SessionRef {
+    SessionRef::from(SessionId::new(text).expect("an ID"))
+}
+
+type Increment = fn(&DirectoryStore, &SessionRef);
+
+fn update_once(store: &DirectoryStore, id: &SessionRef) {
+    store
+        .update(id, &mut |session| {
+            let n: u64 = session.get("n")?.unwrap_or(0);
+            Ok(session.insert("n", &(n + 1))?)
+        })
+        .expect("updated");
+}
+
+fn save_once(store: &DirectoryStore, id: &SessionRef) {
+    loop {
+        let mut session = store.load(id).expect("loads").expect("is there");
+        let n: u64 = session.get("n").expect("a number").unwrap_or(0);
+        session.insert("n", &(n + 1)).expect("fits");
+        match store.save(&mut session) {
+            Ok(()) => return,
+            Err(error) => assert_eq!(error.class(), ErrorClass::Conflict, "{error}"),
+        }
+    }
+}
+
+fn increments(path: &str, session: &str, threads: &str, count: &str, once: Increment) {
+    let (store, id) = (open(path), id(session));
+    let count: u64 = count.parse().expect("a number");
+    std::thread::scope(|scope| {
+        for _ in 0..threads.parse().expect("a number") {
+            scope.spawn(|| (0..count).for_each(|_| once(&store, &id)));
+        }
+    });
+}
+
+/// Reads all the time: every record is whole, of the one session, and none is older than the one before.
+fn read_until_told(path: &str, session: &str) {
+    let (store, id) = (open(path), id(session));
+    let told = AtomicBool::new(false);
+    let reads = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut last, mut reads) = ((0, 0), 0u64);
+                    while !told.load(Ordering::Relaxed) {
+                        let session = store.load(&id).expect("never torn").expect("always there");
+                        let seen = (session.rev(), session.get::<u64>("n").expect("a number").unwrap_or(0));
+                        assert!(seen >= last && seen.1 >= last.1, "back from {last:?} to {seen:?}");
+                        (last, reads) = (seen, reads + 1);
+                    }
+                    reads
+                })
+            })
+            .collect();
+        say("reading");
+        heed();
+        told.store(true, Ordering::Relaxed);
+        readers.into_iter().map(|reader| reader.join().expect("no reader failed")).sum::<u64>()
+    });
+    say(&reads.to_string());
+}
+
+fn hold(path: &str, session: &str) {
+    let (store, id) = (open(path), id(session));
+    store
+        .update(&id, &mut |session| {
+            say("held");
+            heed();
+            session.insert("n", &1000)?;
+            Ok(())
+        })
+        .expect("updated");
+    say("released");
+    heed();
+}
+
+/// Tries locks with the bare system calls, and says what came of it. It shares no code with the crate.
+fn referee(path: &str) {
+    let file: File = OpenOptions::new().read(true).write(true).open(path).expect("the lock file");
+    say("ready");
+    loop {
+        let line = heed();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let range = |n: usize| libc::flock {
+            l_type: i16::try_from(if words[0] == "unlock" { libc::F_UNLCK } else { libc::F_WRLCK })
+                .expect("small"),
+            l_whence: i16::try_from(libc::SEEK_SET).expect("small"),
+            l_start: words.get(n).map_or(0, |byte| byte.parse().expect("a byte")),
+            l_len: i64::from(words.len() > n),
+            l_pid: 0,
+        };
+        let done = match words[0] {
+            "process" => fcntl(&file, FcntlArg::F_SETLK(&range(1))).map(drop),
+            "description" => fcntl(&file, FcntlArg::F_OFD_SETLK(&range(1))).map(drop),
+            "unlock" => {
+                let one = fcntl(&file, FcntlArg::F_SETLK(&range(1)));
+                one.and(fcntl(&file, FcntlArg::F_OFD_SETLK(&range(1)))).map(drop)
+            }
+            "flock" => file.try_lock().map_err(|_| nix::errno::Errno::EAGAIN),
+            _ => return,
+        };
+        say(if done.is_ok() { "granted" } else { "denied" });
+    }
+}
+
+fn lock_file(f: &Fixture, id: &SessionRef) -> PathBuf {
+    f.path.join(format!(".lock/{:02x}", id.key().lock_file()))
+}
+
+const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// Runs helpers that increment, with readers beside them, and counts.
+fn count_up(durability: Durability, role: &str, processes: usize, threads: u64, count: u64) {
+    let f = Fixture::new(Naming::Plain, durability);
+    let (id, _) = f.inserted(ID);
+    let path = f.path.to_str().expect("UTF-8");
+    let mut reader = Helper::start("read", &[path, ID]);
+    assert_eq!(reader.hear(), "reading");
+    let writers: Vec<_> = (0..processes)
+        .map(|_| Helper::start(role, &[path, ID, &threads.to_string(), &count.to_string()]))
+        .collect();
+    writers.into_iter().for_each(Helper::join);
+    reader.tell("enough");
+    let reads: u64 = reader.hear().parse().expect("a number");
+    reader.join();
+    let expected = processes as u64 * threads * count;
+    assert_eq!(f.n(&id), expected);
+    assert!(reads > 100, "{reads} reads");
+    println!(
+        "{role}: {processes} processes × {threads} threads × {count}: {expected}, {reads} reads beside them"
+    );
+    f.assert_clean();
+}
+
+/// Exercises LOCK-1.
+#[test]
+fn eight_processes_update_one_session() {
+    count_up(Durability::Process, "update", 8, 1, 1000);
+}
+
+/// Exercises LOCK-7.
+#[test]
+fn four_processes_of_four_threads_update_one_session() {
+    count_up(Durability::Process, "update", 4, 4, 500);
+}
+
+#[test]
+fn eight_processes_save_one_session_and_retry() {
+    count_up(Durability::Process, "save", 8, 1, 1000);
+}
+
+#[test]
+fn processes_update_one_session_that_is_to_survive_power_loss() {
+    count_up(Durability::Power, "update", 4, 2, 100);
+}
+
+/// Exercises LOCK-2, LOCK-3.
+#[test]
+fn who_is_denied_while_a_session_is_being_changed() {
+    let f = Fixture::plain();
+    let (id, _) = f.inserted(ID);
+    let path = f.path.to_str().expect("UTF-8");
+    let lock = lock_file(&f, &id);
+    let byte = id.key().lock_byte();
+    let mut referee = Helper::start("referee", &[lock.to_str().expect("UTF-8")]);
+    assert_eq!(referee.hear(), "ready");
+    let mut ask = |what: &str| {
+        referee.tell(what);
+        referee.hear()
+    };
+    let mut holder = Helper::start("hold", &[path, ID]);
+    assert_eq!(holder.hear(), "held");
+    for kind in ["process", "description"] {
+        assert_eq!(ask(kind), "denied");
+        assert_eq!(ask(&format!("{kind} {byte}")), "denied");
+    }
+    assert_eq!(ask("flock"), "granted", "another kind of lock, which says nothing");
+    // L10: a reader does not wait.
+    let start = Instant::now();
+    assert_eq!(f.n(&id), 0);
+    assert!(start.elapsed() < Duration::from_millis(50));
+    assert_eq!(class(f.store.update(&id, &mut |_| Ok(()))), ErrorClass::Busy);
+    // Loading, listing, checking and failing to lock have dropped nobody's lock.
+    assert_eq!(f.store.iter_sessions().expect("lists").count(), 1);
+    f.assert_clean();
+    assert_eq!(ask("process"), "denied");
+    holder.tell("go on");
+    assert_eq!(holder.hear(), "released");
+    for kind in ["process", "description"] {
+        assert_eq!(ask(&format!("{kind} {byte}")), "granted");
+        // Now the store is denied: a byte is enough.
+        assert_eq!(class(f.store.update(&id, &mut |_| Ok(()))), ErrorClass::Busy);
+        assert_eq!(ask("unlock"), "granted");
+        f.store.update(&id, &mut |_| Ok(())).expect("free again");
+    }
+    assert_eq!(ask("flock"), "granted");
+    f.store.update(&id, &mut |_| Ok(())).expect("flock is no lock");
+    ask_to_end(referee);
+    holder.tell("end");
+    holder.join();
+}
+
+fn ask_to_end(mut referee: Helper) {
+    referee.tell("end");
+    referee.join();
+}
+
+#[test]
+fn a_killed_holder_holds_nothing() {
+    let f = Fixture::plain();
+    let (id, _) = f.inserted(ID);
+    let mut holder = Helper::start("hold", &[f.path.to_str().expect("UTF-8"), ID]);
+    assert_eq!(holder.hear(), "held");
+    assert_eq!(class(f.store.update(&id, &mut |_| Ok(()))), ErrorClass::Busy);
+    holder.kill();
+    update_once(&f.store, &id);
+    assert_eq!(f.n(&id), 1);
+    f.assert_clean();
+}
+
+/// Exercises LOCK-8.
+#[test]
+fn closing_a_store_drops_no_lock_of_another_in_this_process() {
+    let f = Fixture::plain();
+    let (id, _) = f.inserted(ID);
+    let mut referee = Helper::start("referee", &[lock_file(&f, &id).to_str().expect("UTF-8")]);
+    assert_eq!(referee.hear(), "ready");
+    f.store
+        .update(&id, &mut |_| {
+            // In threads, as calls from within an update are refused.
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let other = f.options().open(&f.path).expect("opens");
+                        assert_eq!(class(other.update(&id, &mut |_| Ok(()))), ErrorClass::Busy);
+                        assert!(other.load(&id).expect("loads").is_some());
+                        drop(other);
+                        f.assert_clean();
+                    }
+                });
+            });
+            for kind in ["process", "description"] {
+                referee.tell(kind);
+                assert_eq!(referee.hear(), "denied");
+            }
+            Ok(())
+        })
+        .expect("nothing changed");
+    referee.tell("process");
+    assert_eq!(referee.hear(), "granted");
+    ask_to_end(referee);
+}
+
+/// Exercises LOCK-6, LOCK-4.
+#[test]
+fn a_lock_file_that_was_removed_under_its_holder() {
+    let f = Fixture::plain();
+    let (id, _) = f.inserted(ID);
+    let lock = lock_file(&f, &id);
+    update_once(&f.store, &id);
+    // Our descriptor is of a file that no path leads to any more: its lock is worth nothing.
+    fs::remove_file(&lock).expect("removed");
+    fs::write(&lock, "").expect("made anew");
+    let mut holder = Helper::start("hold", &[f.path.to_str().expect("UTF-8"), ID]);
+    assert_eq!(holder.hear(), "held");
+    assert_eq!(class(f.store.update(&id, &mut |_| Ok(()))), ErrorClass::Busy);
+    holder.tell("go on");
+    assert_eq!(holder.hear(), "released");
+    update_once(&f.store, &id);
+    assert_eq!(f.n(&id), 1001);
+    holder.tell("end");
+    holder.join();
+    // Whatever has been done, the lock files are as init made them.
+    for entry in fs::read_dir(f.path.join(".lock")).expect("lists") {
+        assert_eq!(entry.expect("an entry").metadata().expect("there").len(), 0);
+    }
+}
+
+/// Exercises LOCK-9, LOCK-11. The pattern that `F_SETLKW` takes for a deadlock: two processes of two threads, each
+/// thread holding or wanting one of two locks, crosswise.
+#[test]
+fn crossed_waits_are_no_deadlock() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let path = f.path.to_str().expect("UTF-8").to_owned();
+    let ids = ["AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBB"];
+    let refs: Vec<_> = ids.iter().map(|id| f.inserted(id).0).collect();
+    assert_ne!(refs[0].key().lock_file(), refs[1].key().lock_file());
+    let helpers: Vec<_> = (0..4).map(|n| Helper::start("update", &[&path, ids[n % 2], "2", "300"])).collect();
+    std::thread::scope(|scope| {
+        for reference in &refs {
+            let store = open(&path);
+            scope.spawn(move || (0..300).for_each(|_| update_once(&store, reference)));
+        }
+        // Rotations take two locks at once, of sessions all over the lock files.
+        for _ in 0..4 {
+            let store = open(&path);
+            scope.spawn(move || {
+                let mut session = Session::new();
+                store.create(&mut session).expect("created");
+                (0..200).for_each(|_| drop(store.rotate(&mut session).expect("rotated")));
+            });
+        }
+    });
+    helpers.into_iter().for_each(Helper::join);
+    for reference in &refs {
+        assert_eq!(f.n(reference), 2 * 2 * 300 + 300);
+    }
+    assert_eq!(f.store.iter_sessions().expect("lists").count(), 2 + 4);
+    f.assert_clean();
+}
+
+/// Deletions and saves race: nothing that was deleted comes back.
+#[test]
+fn a_deleted_session_never_comes_back() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let mut gone = 0;
+    for _ in 0..1000 {
+        let (id, mut session) = f.created();
+        session.insert("n", &1).expect("fits");
+        let saved = std::thread::scope(|scope| {
+            let saving = scope.spawn(|| f.store.save(&mut session));
+            assert!(f.store.delete(&id).expect("deleted"));
+            saving.join().expect("no panic")
+        });
+        match saved {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.class(), ErrorClass::Gone);
+                gone += 1;
+            }
+        }
+        assert_eq!(f.store.load(&id).expect("loads"), None);
+    }
+    println!("1000 deletions against saves: {gone} saves came too late");
+    assert_eq!(f.store.iter_sessions().expect("lists").count(), 0);
+}
+
+/// Exercises CHK-1.
+#[test]
+fn a_checker_beside_writers_finds_nothing_and_changes_nothing() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let path = f.path.to_str().expect("UTF-8");
+    f.inserted(ID);
+    let writers: Vec<_> = (0..2).map(|_| Helper::start("update", &[path, ID, "2", "2000"])).collect();
+    let done = AtomicBool::new(false);
+    let mut checks = 0;
+    std::thread::scope(|scope| {
+        let (f, done) = (&f, &done);
+        scope.spawn(move || {
+            // Creations, replacements and deletions too.
+            while !done.load(Ordering::Relaxed) {
+                let (id, mut session) = f.created();
+                session.insert("big", &"x".repeat(9000)).expect("fits");
+                f.store.save(&mut session).expect("replaced");
+                f.store.delete(&id).expect("deleted");
+            }
+        });
+        let start = Instant::now();
+        while checks < 50 || start.elapsed() < Duration::from_secs(1) {
+            f.assert_clean();
+            checks += 1;
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    println!("{checks} checks beside writers");
+    writers.into_iter().for_each(Helper::join);
+
+    // Not even of a damaged store, or of one without its lock files.
+    fs::remove_file(f.path.join(".lock/07")).expect("removed");
+    fs::write(f.path.join(".tmp.AAAAAAAAAAAAAAAAAAAAAA"), "debris").expect("written");
+    let mut bytes = fs::read(f.path.join(ID)).expect("its file");
+    bytes[100] ^= 1;
+    bytes[4200] ^= 1;
+    fs::write(f.path.join(ID), &bytes).expect("written");
+    let before = tree(&f);
+    assert!(!f.findings().is_empty());
+    assert_eq!(tree(&f), before);
+}
+
+fn tree(f: &Fixture) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let mut all = Vec::new();
+    for dir in [f.path.clone(), f.path.join(".lock")] {
+        for entry in fs::read_dir(dir).expect("lists") {
+            let path = entry.expect("an entry").path();
+            let contents = if path.is_file() { fs::read(&path).expect("reads") } else { Vec::new() };
+            let changed = fs::metadata(&path).expect("there").modified().expect("a time");
+            all.push((path, contents, changed));
+        }
+    }
+    all.sort();
+    all
+}

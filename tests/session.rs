@@ -1,0 +1,225 @@
+//! Sessions and their attributes: SPEC.md section 7, through the public types.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ciborium::Value;
+use serde::{Deserialize, Serialize};
+use sessiondir::error::ValueErrorKind;
+use sessiondir::record::{RECORD_MAX, decode_record, encode_record};
+use sessiondir::{DirectoryStore, Options, Session, SessionRef, SessionStore, UnixMillis};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Cart {
+    owner: Option<String>,
+    items: Vec<(String, u32, f64)>,
+    #[serde(with = "bytes")]
+    blob: Vec<u8>,
+}
+
+/// Bytes as a byte string, as the crate `serde_bytes` does it.
+mod bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        ciborium::Value::deserialize(from)?.into_bytes().map_err(|_| serde::de::Error::custom("no bytes"))
+    }
+}
+
+#[test]
+fn attributes_are_typed() {
+    let mut session = Session::new();
+    let cart = Cart {
+        owner: None,
+        items: vec![("A-1".to_owned(), 2, 9.99), ("é".to_owned(), 0, -0.0)],
+        blob: vec![0, 255],
+    };
+    session.insert("cart", &cart).expect("fits");
+    assert_eq!(session.get::<Cart>("cart").expect("a cart"), Some(cart));
+    assert_eq!(session.get::<Cart>("none").expect("absent"), None);
+    assert!(session.get::<u8>("cart").is_err());
+    assert_eq!(session.attributes().map(|(key, _)| key).collect::<Vec<_>>(), ["cart"]);
+    assert!(session.contains("cart") && session.remove("cart") && !session.remove("cart"));
+    session.insert("bb", &1).expect("fits");
+    session.insert("a", &i64::MIN).expect("fits");
+    session.insert("", &u64::MAX.wrapping_shr(1)).expect("fits");
+    assert_eq!(
+        session.attributes().map(|(key, _)| key).collect::<Vec<_>>(),
+        ["", "a", "bb"],
+        "shorter first"
+    );
+    session.clear();
+    assert_eq!(session.attributes().len(), 0);
+    assert!(!session.has_info());
+}
+
+/// What the format cannot hold is refused when it is inserted, with the place in the value.
+#[test]
+fn what_the_format_cannot_hold() {
+    let mut session = Session::new();
+    session.insert("kept", &1).expect("fits");
+    let deep = |levels: usize| (0..levels).fold(Value::from(1), |inner, _| Value::Array(vec![inner]));
+    session.insert("deep", &deep(30)).expect("30 and the two around it are 32");
+    let cases: [(Value, ValueErrorKind, &str); 7] = [
+        (
+            deep(31),
+            ValueErrorKind::Depth,
+            "kept[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]",
+        ),
+        (Value::Integer(u64::MAX.into()), ValueErrorKind::IntegerRange, "kept"),
+        (Value::serialized(&i128::MIN).expect("a value"), ValueErrorKind::IntegerRange, "kept"),
+        (
+            Value::Tag(0, Box::new(Value::Text("2025-01-01T00:00:00Z".to_owned()))),
+            ValueErrorKind::Tag,
+            "kept",
+        ),
+        (Value::Map(vec![(Value::from(1), Value::Null)]), ValueErrorKind::KeyNotText, "kept"),
+        (
+            Value::Map(vec![("k".into(), Value::Null), ("k".into(), Value::Null)]),
+            ValueErrorKind::DuplicateKey,
+            "kept.k",
+        ),
+        (
+            Value::Array(vec![
+                Value::Null,
+                Value::Map(vec![("a b".into(), Value::Tag(1, Box::new(1.into())))]),
+            ]),
+            ValueErrorKind::Tag,
+            "kept[1].a b",
+        ),
+    ];
+    for (value, kind, path) in cases {
+        let error = session.insert("kept", &value).expect_err("refused");
+        assert_eq!((error.kind(), error.path()), (&kind, path));
+        assert_eq!(session.get::<u32>("kept").expect("a number"), Some(1), "the old value stays");
+    }
+    assert_eq!(session.set_user(&Value::Null).expect_err("refused").kind(), &ValueErrorKind::Null);
+    assert!(session.set_user(&deep(31)).is_ok(), "one around it");
+    assert!(session.set_user(&deep(32)).is_err());
+    let keys: BTreeMap<u32, u32> = BTreeMap::from([(1, 1)]);
+    assert_eq!(session.insert("kept", &keys).expect_err("refused").kind(), &ValueErrorKind::KeyNotText);
+}
+
+#[test]
+fn limits_of_the_other_fields() {
+    let mut session = Session::new();
+    for (length, fits) in [(0, false), (1, true), (64, true), (65, false)] {
+        assert_eq!(session.set_addr(&"a".repeat(length)).is_ok(), fits, "{length}");
+    }
+    for (length, fits) in [(0, false), (1, true), (128, true), (129, false)] {
+        assert_eq!(session.set_csrf(&"a".repeat(length)).is_ok(), fits, "{length}");
+        assert_eq!(session.push_token(&"a".repeat(length)).is_ok(), fits, "{length}");
+    }
+    for n in 0..40 {
+        session.push_token(&format!("token {n}")).expect("short");
+    }
+    let tokens: Vec<_> = session.tokens().map(str::to_owned).collect();
+    assert_eq!((tokens.len(), tokens[0].as_str(), tokens[31].as_str()), (32, "token 8", "token 39"));
+    assert!(session.remove_token("token 9") && !session.remove_token("token 9"));
+    let max = UnixMillis::MAX.as_millis();
+    for (millis, fits) in [(0, false), (1, true), (max, true), (max + 1, false)] {
+        assert_eq!(session.set_idle(Some(Duration::from_millis(millis))).is_ok(), fits, "{millis}");
+    }
+    session.clear_csrf();
+    assert_eq!((session.csrf(), session.addr().map(str::len)), (None, Some(64)));
+}
+
+/// Exercises REC-8.
+#[test]
+fn the_largest_record() {
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let store = Options::new().create(true).open(tmp.path().join("s")).expect("a store");
+    let mut session = Session::new();
+    let mut largest = 0;
+    // Find the largest text that can be inserted, from above.
+    for length in (RECORD_MAX - 2000..RECORD_MAX).rev() {
+        if session.insert("big", &"x".repeat(length)).is_ok() {
+            largest = length;
+            break;
+        }
+    }
+    assert!(largest > RECORD_MAX - 600, "{largest}: the bound is near the limit");
+    let id = SessionRef::from(store.create(&mut session).expect("what can be inserted can be stored"));
+    let loaded = store.load(&id).expect("loads").expect("is there");
+    assert_eq!(loaded, session);
+    let error = session.insert("more", &"x".repeat(1000)).expect_err("refused at once");
+    assert!(matches!(error.kind(), ValueErrorKind::Limit(_)), "{error}");
+    // A user of that size, too.
+    assert!(session.set_user(&"x".repeat(1000)).is_err());
+
+    // At the codec: one byte more than the limit, with a digest that holds.
+    let limit = padded_record(RECORD_MAX);
+    assert_eq!(limit.len(), RECORD_MAX);
+    decode_record(&limit).expect("at the limit");
+    let error = decode_record(&padded_record(RECORD_MAX + 1)).expect_err("over it");
+    assert_eq!(error.fault().map(|fault| fault.rule.id()), Some("REC-8"));
+}
+
+/// A record of `length` bytes, made without the crate's encoder.
+fn padded_record(length: usize) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let mut record = b"\xd9\xd9\xf7\xda\x53\x45\x53\x44\x85\x01\x80\x02\x5a".to_vec();
+    let body_len = length - record.len() - 4 - 34;
+    record.extend(u32::try_from(body_len).expect("small").to_be_bytes());
+    let mut body = b"\xa5\x62id\x76AAAAAAAAAAAAAAAAAAAAAA\x63rev\x01\x64data\xa1\x61x\x7a".to_vec();
+    let tail = b"\x67created\x00\x68accessed\x00";
+    let text = body_len - body.len() - 4 - tail.len();
+    body.extend(u32::try_from(text).expect("small").to_be_bytes());
+    body.extend(std::iter::repeat_n(b'x', text));
+    body.extend(tail);
+    record.extend(body);
+    let digest = Sha256::digest(&record);
+    record.extend([0x58, 0x20]);
+    record.extend(digest);
+    record
+}
+
+/// Exercises VAL-14, REC-13.
+#[test]
+fn the_bytes_of_what_is_not_set_stay() {
+    // 2.0, -0.0, {}, [], bytes, 2^53+1, {"1": …}: what other languages cannot tell from something else.
+    let values: [(&str, Value, &[u8]); 7] = [
+        ("a", Value::Float(2.0), b"\xf9\x40\x00"),
+        ("b", Value::Float(-0.0), b"\xf9\x80\x00"),
+        ("c", Value::Map(vec![]), b"\xa0"),
+        ("d", Value::Array(vec![]), b"\x80"),
+        ("e", Value::Bytes(vec![1]), b"\x41\x01"),
+        ("f", Value::from((1i64 << 53) + 1), b"\x1b\x00\x20\x00\x00\x00\x00\x00\x01"),
+        ("g", Value::Map(vec![("1".into(), 2.into())]), b"\xa1\x611\x02"),
+    ];
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let store: DirectoryStore = Options::new().create(true).open(tmp.path().join("s")).expect("a store");
+    let mut session = Session::new();
+    for (key, value, _) in &values {
+        session.insert(key, value).expect("fits");
+    }
+    let id = SessionRef::from(store.create(&mut session).expect("created"));
+    for n in 0..3 {
+        store.update(&id, &mut |s| Ok(s.insert("n", &n)?)).expect("updated");
+        let loaded = store.load(&id).expect("loads").expect("is there");
+        let encoded: BTreeMap<_, _> = loaded.attributes().collect();
+        for (key, _, bytes) in &values {
+            assert_eq!(encoded[key], *bytes, "{key}");
+        }
+        let record = encode_record(7, &loaded).expect("encodes");
+        assert_eq!(decode_record(&record).expect("decodes"), (7, loaded));
+    }
+}
+
+#[test]
+fn nothing_secret_is_shown() {
+    let mut session = Session::new();
+    session.set_user("ada-the-user").expect("fits");
+    session.insert("key-of-it", &"value-of-it").expect("fits");
+    session.push_token("token-of-it").expect("fits");
+    session.set_csrf("csrf-of-it").expect("fits");
+    session.set_addr("192.0.2.1").expect("fits");
+    let shown = format!("{session:?}");
+    for secret in ["ada", "key-of", "value-of", "token-of", "csrf-of", "192.0.2.1"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
