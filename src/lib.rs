@@ -1,4 +1,51 @@
-//! sessiondir: a versioned on-disk format for web sessions.
+//! sessiondir: web sessions in a directory, one file a session, in a format that any language can read and write.
+//!
+//! This is the reference implementation of [`SPEC.md`], which is the normative text; rule ids such as `REC-7` in
+//! this documentation are its rules.
+//!
+//! ```
+//! use sessiondir::{Options, Session, SessionId, SessionStore};
+//! # let tmp = tempfile::tempdir().unwrap();
+//! # let path = tmp.path().join("sessions");
+//! let store = Options::new().create(true).open(&path)?;
+//! let mut session = Session::new();
+//! session.set_user("ada")?;
+//! let cookie = store.create(&mut session)?.expose().to_owned();
+//! // … the next request …
+//! let id = SessionId::new(&cookie)?;          // refuses what is no session ID
+//! let session = store.load(&id.into())?.expect("logged in");
+//! assert_eq!(session.user::<String>()?.as_deref(), Some("ada"));
+//! # Ok::<(), sessiondir::Error>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! A file uses only what stands above it in this table.
+//!
+//! | room | what it is | SPEC.md |
+//! |---|---|---|
+//! | [`rule`] | the ids of the rules | all |
+//! | [`error`] | the registry of errors | 14.1 |
+//! | [`time`] | milliseconds, expiry | 8 |
+//! | [`names`] | session IDs, file names, what an entry is | 4 |
+//! | [`marker`] | the marker | 5.2 |
+//! | [`record`] | one session as bytes: envelope, strict codec, session map | 7 |
+//! | `slots` | which slot is current | 6 |
+//! | `dir` | the only calls to the file system; the seam for tests | 5.1 |
+//! | `locks` | who may write | 9 |
+//! | [`open`] | making and opening a store | 5.1, 10.1 |
+//! | `read` | reading a session without a lock | 10.2 |
+//! | [`store`] | the contract, and the store on disk | 10.3 to 10.8 |
+//! | [`sweep`] | the collector | 10.9 |
+//! | [`check`] | the checker; it does not use `store` | 11 |
+//! | `session3` | the importer of Session3's directories (feature `session3`) | 20 |
+//!
+//! # What is not here, on purpose
+//!
+//! No cookies and no HTTP; no background thread (sweeping is the caller's to start); no cache of sessions; no locks
+//! that outlive a call; no network file systems; no encryption.
+//!
+//! [`SPEC.md`]: ../../../SPEC.md
 
 pub mod check;
 pub(crate) mod dir;
