@@ -1,4 +1,8 @@
-//! The importer of Session3's pickle directories.
-// The importer that uses it is not written yet.
-#[allow(dead_code)]
+//! The importer of Session3's pickle directories: SPEC.md section 20. What becomes of which value, and how a
+//! site is moved, is in docs/session3.md.
+
+mod import;
+#[allow(dead_code, reason = "its user follows")]
 mod pickle;
+
+pub use import::{ImportEvent, ImportOptions, ImportSummary, import};
