@@ -640,7 +640,7 @@ fn what_is_no_session_file_is_skipped() {
     fs::write(&outside, pickle("linkToOther", "eve", START)).expect("written");
     symlink(&outside, f.src.join("linkToOther")).expect("a link");
     symlink("nowhere", f.src.join("dangling-01")).expect("a link");
-    rustix_fifo(&f.src.join("fifoSession"));
+    make_fifo(&f.src.join("fifoSession"));
     f.put("README", b"text", START - DAY);
     f.put("plainUser01~", b"text", START - DAY);
     f.put(b"bad\xff\nname", b"text", START - DAY);
@@ -669,7 +669,7 @@ fn what_is_no_session_file_is_skipped() {
     assert_eq!(told.progress, 16);
 }
 
-fn rustix_fifo(path: &Path) {
+fn make_fifo(path: &Path) {
     nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
 }
 

@@ -134,6 +134,18 @@ pub struct ImportSummary {
 /// has come to the end of `src` is noted in the store, with the files that it refused, and a later run from the
 /// same source takes only files that have changed since it began, or that it refused (MIG-4).
 ///
+/// ```no_run
+/// use sessiondir::session3::{ImportEvent, ImportOptions, import};
+/// let store = sessiondir::DirectoryStore::open("/srv/shop/sessions")?;
+/// let summary = import("/srv/shop/session3".as_ref(), &store, &ImportOptions::default(), &mut |event| {
+///     if let ImportEvent::Refused { name, why } = event {
+///         eprintln!("{name}: {why}");
+///     }
+/// })?;
+/// println!("{} imported, {} refused", summary.imported, summary.refused);
+/// # Ok::<(), sessiondir::Error>(())
+/// ```
+///
 /// # Errors
 /// `src` cannot be opened or listed, is the store's directory or within it, or is a store itself; the store is
 /// full, read-only or failing. What was imported before stays, and the run is not noted as complete.
