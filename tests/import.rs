@@ -769,6 +769,25 @@ fn a_run_that_the_store_ends_is_not_complete() {
     assert_eq!(f.notes().lines().count(), 1);
 }
 
+/// Exercises MIG-4.
+#[test]
+fn a_run_that_refuses_too_much_is_not_complete() {
+    let f = Fixture::filled(Naming::Plain);
+    for number in 0..=10_000 {
+        fs::write(f.src.join(format!("refused-{number:05}")), b"?").expect("written");
+    }
+    let mut warnings = Vec::new();
+    let summary = import(&f.src, &f.store, &ImportOptions::default(), &mut |event| {
+        if let ImportEvent::Warning(text) = event {
+            warnings.push(text);
+        }
+    });
+    let summary = summary.expect("runs");
+    assert_eq!((summary.imported, summary.refused), (6, 10_001));
+    assert!(warnings[0].starts_with("more than 10000 files were refused"), "{warnings:?}");
+    assert_eq!(f.notes(), "");
+}
+
 /// Exercises MIG-5, MIG-6.
 #[test]
 fn damaged_notes_do_no_harm() {
