@@ -183,7 +183,7 @@ impl DirectoryStore {
     }
 
     /// The name of a session's file. A key is no name in a store of naming `plain`.
-    fn name(&self, session: &SessionRef) -> Result<FileName> {
+    pub(super) fn name(&self, session: &SessionRef) -> Result<FileName> {
         session.file_name(self.marker.naming).ok_or(Error::InvalidId)
     }
 

@@ -8,8 +8,8 @@ fn bomb(pickle: &[u8], want: &str) {
     let message = refusal(pickle);
     let took = start.elapsed();
     assert!(message.ends_with(want), "{message}");
-    // Milliseconds when optimised; test builds and shared machines get leave.
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    // Milliseconds when optimised. Without the limits it would be hours, so a slow machine gets leave.
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
 const TOO_MANY: &str = "more than 1000000 values in the result";
