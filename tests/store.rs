@@ -117,3 +117,24 @@ fn a_session_lives_and_dies() {
         f.assert_clean();
     });
 }
+
+#[test]
+fn the_names_are_listed_without_reading() {
+    everywhere(|f| {
+        let (id, created) = f.created();
+        std::fs::write(f.path.join("README"), "foreign").expect("written");
+        let of_a_damaged = match f.store.marker().naming {
+            Naming::Plain => "BBBBBBBBBBBBBBBBBBBBBB".to_owned(),
+            Naming::Hashed => SessionId::new("BBBBBBBBBBBBBBBBBBBBBB").expect("an ID").key().to_hex(),
+        };
+        std::fs::write(f.path.join(of_a_damaged), "damage").expect("written");
+        let listed = f.store.references().expect("lists").map(|r| r.expect("listed").key());
+        let mut listed: Vec<_> = listed.collect();
+        listed.sort_unstable();
+        let mut expected = vec![id.key(), SessionId::new("BBBBBBBBBBBBBBBBBBBBBB").expect("an ID").key()];
+        expected.sort_unstable();
+        assert_eq!(listed, expected);
+        assert_eq!(created.user_encoded(), Some(&b"\x63ada"[..]));
+        assert_eq!(Session::new().user_encoded(), None);
+    });
+}
