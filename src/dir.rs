@@ -326,6 +326,7 @@ impl Dir {
     }
 
     /// Appends a line to the migrator's notes (MIG-4).
+    #[cfg_attr(not(feature = "session3"), allow(dead_code, reason = "the importer uses it"))]
     pub(crate) fn append_import(&self, line: &str) -> io::Result<()> {
         let file = self.create(IMPORTS, OFlags::APPEND)?;
         let mut rest = line.as_bytes();

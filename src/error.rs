@@ -94,6 +94,13 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// `io`: the directory that a migrator is to read cannot be read.
+    Source {
+        /// The directory.
+        directory: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// `invalid-value`: a value that the format cannot hold.
     InvalidValue(ValueError),
     /// `reentrant`: a call into a store from within an update's function.
@@ -299,7 +306,7 @@ impl Error {
             Error::NoSpace { .. } => ErrorClass::NoSpace,
             Error::NotAStore { .. } => ErrorClass::NotAStore,
             Error::OutcomeUnknown { .. } => ErrorClass::OutcomeUnknown,
-            Error::Io { .. } => ErrorClass::Io,
+            Error::Io { .. } | Error::Source { .. } => ErrorClass::Io,
             Error::InvalidValue(_) => ErrorClass::InvalidValue,
             Error::Reentrant => ErrorClass::Reentrant,
             Error::UnsafeDirectory { .. } => ErrorClass::UnsafeDirectory,
@@ -439,6 +446,11 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            Error::Source { directory, source } => write!(
+                f,
+                "cannot read {}: {source}; name a directory that this user can list",
+                directory.display()
+            ),
             Error::InvalidValue(error) => error.fmt(f),
             Error::Reentrant => f.write_str(
                 "a store was called from within an update's function; make the call before or after the update",
@@ -453,7 +465,8 @@ impl std::error::Error for Error {
         match self {
             Error::NoSpace { source, .. }
             | Error::OutcomeUnknown { source, .. }
-            | Error::Io { source, .. } => Some(source),
+            | Error::Io { source, .. }
+            | Error::Source { source, .. } => Some(source),
             Error::InvalidValue(error) => Some(error),
             _ => None,
         }

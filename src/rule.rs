@@ -187,6 +187,10 @@ rules! {
     Mig2 = "MIG-2", "20";
     Mig3 = "MIG-3", "20";
     Mig4 = "MIG-4", "20";
+    Mig5 = "MIG-5", "20";
+    Mig6 = "MIG-6", "20";
+    Mig7 = "MIG-7", "20";
+    Mig8 = "MIG-8", "20";
 }
 
 impl fmt::Display for Rule {

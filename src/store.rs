@@ -3,6 +3,8 @@
 //! [`SessionStore`] is the contract; [`DirectoryStore`] keeps it on disk.
 
 mod directory;
+#[cfg(feature = "session3")]
+mod migrate;
 mod synced;
 mod write;
 

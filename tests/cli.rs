@@ -744,7 +744,7 @@ fn list_shows_sessions_in_columns() {
     assert_eq!(lines.len(), 3, "{}", ran.out);
     assert_eq!(
         lines[0],
-        "SESSION      REV  CREATED                   ACCESSED                                 BYTES  USER"
+        "SESSION      REV  CREATED                   ACCESSED                         AGE     BYTES  USER"
     );
     let row = "#8a5bdb4c      1  2025-01-01T00:00:00.000Z  2025-01-01T00:00:01.500Z  ";
     assert!(lines[1].starts_with(row), "{}", lines[1]);
@@ -1113,24 +1113,142 @@ fn a_large_session_is_shown_whole() {
 
 // ------------------------------------------------------------------------------------------------------- import
 
-#[test]
-fn import_of_an_empty_source() {
-    let f = fixture(Naming::Plain);
-    let source = f.tmp.path().join("source");
+/// A copy of a directory of tests/session3, which an import could change.
+fn source(f: &Fixture, name: &str) -> PathBuf {
+    let source = f.tmp.path().join(name);
     fs::create_dir(&source).expect("made");
-    let before = snapshot(&source);
-    let none = "0 sessions imported, 0 updated (0 with notes), 0 kept, 0 unchanged, 0 refused, 0 skipped\n";
-    let ran = run!("import", "session3", "--dry-run", source, f.dir);
-    let out = format!("dry run, nothing was changed: {none}");
-    assert_eq!(ran, Ran { status: 0, out, err: String::new() });
-    let ran = run!("import", "session3", source, f.dir);
-    assert_eq!(ran, Ran { status: 0, out: none.into(), err: String::new() });
-    let ran = run!("import", "session3", "--json", "--strict", "--all", source, f.dir);
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/session3").join(name);
+    for entry in fs::read_dir(from).expect("listed") {
+        let entry = entry.expect("listed");
+        fs::copy(entry.path(), source.join(entry.file_name())).expect("copied");
+    }
+    source
+}
+
+/// Exercises MIG-3, MIG-4, NAME-8.
+#[test]
+fn import_tells_what_it_does() {
+    let f = fixture(Naming::Plain);
+    let sessions = source(&f, "sessions");
+    let before = snapshot(f.tmp.path());
+    let rest = "0 updated (2 of them with notes), 0 kept, 0 unchanged, 0 refused, 0 skipped";
+    let ran = run!("import", "session3", "--dry-run", sessions, f.dir);
+    assert_eq!((ran.status, &*ran.err), (0, ""));
+    let expected = format!("dry run, nothing was changed: 6 sessions imported, {rest}");
+    assert_eq!(ran.out.lines().last(), Some(&*expected));
+    let shop = SessionId::new("shopSession").expect("an ID").to_string();
+    assert!(
+        ran.out.contains(&format!("note: {shop}: cart[0].price.amount: Decimal became text\n")),
+        "{}",
+        ran.out
+    );
+    assert_eq!(ran.out.lines().filter(|line| line.starts_with("note: ")).count(), 8);
+    assert_eq!(snapshot(f.tmp.path()), before);
+
+    let ran = run!("import", "session3", "--json", sessions, f.dir);
+    assert_eq!((ran.status, &*ran.err), (0, ""));
+    let mut lines = ran.json();
+    let summary = lines.pop();
     let expected = serde_json::json!({"summary": {
-        "dry_run": false, "imported": 0, "updated": 0, "kept": 0, "unchanged": 0, "refused": 0, "skipped": 0, "lossy": 0,
+        "dry_run": false, "imported": 6, "updated": 0, "kept": 0, "unchanged": 0, "refused": 0, "skipped": 0,
+        "lossy": 2,
     }});
-    assert_eq!((ran.status, ran.json()), (0, vec![expected]));
-    assert_eq!(snapshot(&source), before);
-    let ran = run!("import", "session3", source, f.dir, "--expires-after", "0");
-    assert_eq!(ran.status, 2);
+    assert_eq!(summary, Some(expected));
+    assert_eq!(lines.len(), 6);
+    assert!(
+        lines
+            .iter()
+            .all(|l| l["imported"].as_str().is_some_and(|id| id.starts_with('#')) && l["notes"].is_array())
+    );
+    for name in fs::read_dir(&sessions).expect("listed") {
+        let name = name.expect("listed").file_name();
+        let name = name.to_str().expect("text");
+        assert!(!ran.out.contains(name), "{name}");
+        assert_eq!(run!("show", f.dir, name).status, 0, "{name}");
+    }
+    let ran = run!("import", "session3", sessions, f.dir);
+    let expected =
+        "0 sessions imported, 0 updated (0 of them with notes), 0 kept, 6 unchanged, 0 refused, 0 skipped\n";
+    assert_eq!(ran, Ran { status: 0, out: expected.into(), err: String::new() });
+    let ran = run!("import", "session3", "--json", "--full-ids", sessions, f.dir);
+    assert!(ran.json().iter().any(|line| line["unchanged"] == "shopSession"), "{}", ran.out);
+    let ran = run!("import", "session3", "--json", "--all", sessions, f.dir);
+    assert_eq!((ran.status, ran.json()[0]["warning"].is_string()), (0, true));
+    assert_eq!(snapshot(&sessions), before[before.len() - snapshot(&sessions).len()..]);
+    assert_eq!(run!("check", f.dir).status, 0);
+}
+
+/// Exercises MIG-1, MIG-3, NAME-8.
+#[test]
+fn import_refuses_what_is_hostile_and_goes_on() {
+    let f = fixture(Naming::Hashed);
+    let hostile = source(&f, "hostile");
+    nix::unistd::mkfifo(&hostile.join("aFifoWithAName"), nix::sys::stat::Mode::S_IRWXU).expect("made");
+    symlink("/etc/passwd", hostile.join("aLinkWithAName")).expect("made");
+    fs::create_dir(hostile.join("aDirWithAName")).expect("made");
+    fs::write(hostile.join(std::ffi::OsStr::from_bytes(b"caf\xe9\x1b[2J")), "mine").expect("written");
+    let before = snapshot(&hostile);
+    for args in [&["--dry-run"][..], &[], &["--json"], &["--strict"], &["--full-ids"]] {
+        let mut command = command(&[&"import", &"session3"]);
+        command.args(args).args([&hostile, &f.dir]);
+        let ran = finish(command, None);
+        assert_eq!((ran.status, &*ran.err), (1, ""), "{args:?}");
+        assert!(!ran.out.contains(|c: char| c.is_control() && c != '\n'), "{:?}", ran.out);
+        if args == ["--json"] {
+            let lines = ran.json();
+            assert_eq!(lines.iter().filter(|l| l["refused"].is_string() && l["why"].is_string()).count(), 7);
+            assert_eq!(lines.iter().filter(|l| l["skipped"].is_string() && l["why"].is_string()).count(), 4);
+            assert_eq!(lines.last().map(|l| l["summary"]["refused"] == 7), Some(true));
+        } else {
+            assert!(ran.out.contains(" 7 refused, 4 skipped\n"), "{}", ran.out);
+        }
+        for name in ["callsSystem", "emptySaved1", "aFifoWithAName", "aLinkWithAName", "renamedFile"] {
+            assert!(args == ["--full-ids"] || !ran.out.contains(name), "{name}: {}", ran.out);
+        }
+    }
+    assert_eq!(snapshot(&hostile), before);
+    assert!(run!("list", f.dir).out.ends_with("\n0 sessions\n"));
+}
+
+/// Exercises ERR-2.
+#[test]
+fn import_refuses_what_is_no_source() {
+    let f = fixture(Naming::Plain);
+    let path = |name: &str| f.tmp.path().join(name);
+    fs::write(path("file"), "mine").expect("written");
+    nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("made");
+    let before = snapshot(f.tmp.path());
+    for name in ["none", "file", "fifo", "s"] {
+        let ran = run!("import", "session3", path(name), f.dir);
+        assert_eq!((ran.status, &*ran.out), (2, ""), "{}", ran.err);
+        let start = format!("sessiondir: import from {} into {}: ", path(name).display(), f.dir.display());
+        assert!(ran.err.starts_with(&start) && ran.err.contains("name "), "{}", ran.err);
+        let ran = run!("import", "session3", path(name), f.dir, "--json", "--dry-run");
+        assert_eq!((ran.status, &*ran.err, ran.json().len()), (2, "", 1));
+        assert_eq!(snapshot(f.tmp.path()), before, "{name}");
+    }
+    let empty = path("empty");
+    fs::create_dir(&empty).expect("made");
+    for days in ["0", "36501", "x", "-1"] {
+        assert_eq!(run!("import", "session3", empty, f.dir, "--expires-after", days).status, 2);
+    }
+    assert_eq!(run!("import", "session3", empty, f.dir, "--expires-after", "1").status, 0);
+}
+
+/// Exercises MIG-2.
+#[test]
+fn import_gives_short_ids_the_time_that_is_asked_for() {
+    for (days, args) in [(30, &[][..]), (2, &["--expires-after", "2"])] {
+        let f = fixture(Naming::Plain);
+        let sessions = source(&f, "sessions");
+        let earliest = UnixMillis::now().as_millis();
+        let mut command = command(&[&"import", &"session3", &sessions, &f.dir]);
+        command.args(args);
+        assert_eq!(finish(command, None).status, 0);
+        let shown = run!("show", "--json", f.dir, "shopSession").json();
+        let expires = shown[0]["expires"].as_u64().expect("a time");
+        let from = earliest + days * 86_400_000;
+        assert!((from..from + 60_000).contains(&expires), "{expires}");
+        assert_eq!(run!("show", "--json", f.dir, "quixote-22-characters_").json()[0].get("expires"), None);
+    }
 }

@@ -124,8 +124,8 @@ impl Session3 {
         output.line(|out| {
             let would = if self.dry_run { "dry run, nothing was changed: " } else { "" };
             let imported = count(imported, "session");
-            write!(out, "{would}{imported} imported, {updated} updated ({lossy} with notes), {kept} kept, ")?;
-            write!(out, "{unchanged} unchanged, {refused} refused, {skipped} skipped")
+            write!(out, "{would}{imported} imported, {updated} updated ({lossy} of them with notes), ")?;
+            write!(out, "{kept} kept, {unchanged} unchanged, {refused} refused, {skipped} skipped")
         })
     }
 }

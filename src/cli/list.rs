@@ -123,7 +123,7 @@ fn show(
 
 fn header(out: &mut dyn Write, width: usize) -> io::Result<()> {
     write!(out, "{:width$}  {:>5}  {:24}  ", "SESSION", "REV", "CREATED")?;
-    write!(out, "{:24}  {:>10}  {:>8}  USER", "ACCESSED", "", "BYTES")
+    write!(out, "{:24}  {:>10}  {:>8}  USER", "ACCESSED", "AGE", "BYTES")
 }
 
 /// The user, as a column of a table.

@@ -367,6 +367,27 @@ impl Session {
         (moves >= least).then(|| Session { accessed, ..self.clone() })
     }
 
+    /// Takes over what `newer`, which a migrator has read again, holds. `expires` and `idle` stay: a second
+    /// import does not make a session live longer. Says whether anything changed.
+    #[cfg(feature = "session3")]
+    pub(crate) fn take_over(&mut self, newer: &Session) -> bool {
+        let Content { expires, idle, unknown, .. } = self.content.clone();
+        let content = Content { expires, idle, unknown, ..newer.content.clone() };
+        if content == self.content {
+            return false;
+        }
+        self.content = content;
+        self.content.unknown.set(IMPORTED, imported(self.rev + 1));
+        true
+    }
+
+    /// Whether nobody but a migrator has changed the session: it is of the first revision, or of the one that
+    /// [`Session::take_over`] noted.
+    #[cfg(feature = "session3")]
+    pub(crate) fn is_as_imported(&self) -> bool {
+        self.rev == 1 || self.content.unknown.encoded(IMPORTED) == Some(&*imported(self.rev))
+    }
+
     /// The first revision of a session under `reference`.
     pub(crate) fn first(&self, reference: SessionRef) -> Session {
         Session { reference: Some(reference), rev: 1, ..self.clone() }
@@ -398,6 +419,18 @@ impl fmt::Debug for Session {
             .field("attributes", &self.content.data.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The private entry (BODY-17) that holds the revision which a later run of a migrator has made. The first
+/// run needs none: it makes revision 1.
+#[cfg(feature = "session3")]
+const IMPORTED: &str = "sessiondir.imported";
+
+#[cfg(feature = "session3")]
+fn imported(rev: u64) -> Box<[u8]> {
+    let mut encoded = Vec::with_capacity(9);
+    super::cbor::put_head(&mut encoded, super::cbor::UNSIGNED, rev);
+    encoded.into()
 }
 
 /// The encoding of null.

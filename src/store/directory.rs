@@ -181,12 +181,12 @@ impl DirectoryStore {
         }))
     }
 
-    fn now(&self) -> UnixMillis {
+    pub(crate) fn now(&self) -> UnixMillis {
         (self.clock)()
     }
 
     /// MARK-3, and [`Options::read_only`].
-    pub(super) fn writable(&self) -> Result<()> {
+    pub(crate) fn writable(&self) -> Result<()> {
         if self.read_only {
             let error =
                 io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the store was opened for reading only");
@@ -200,7 +200,7 @@ impl DirectoryStore {
     }
 
     /// The name of a session's file. A key is no name in a store of naming `plain`.
-    fn name(&self, session: &SessionRef) -> Result<FileName> {
+    pub(super) fn name(&self, session: &SessionRef) -> Result<FileName> {
         session.file_name(self.marker.naming).ok_or(Error::InvalidId)
     }
 
@@ -241,7 +241,7 @@ impl DirectoryStore {
     }
 
     /// Reads a session without a lock. Section 10.2.
-    fn read(&self, name: &FileName) -> Result<Option<Box<Current>>> {
+    pub(super) fn read(&self, name: &FileName) -> Result<Option<Box<Current>>> {
         let mut round = Round::Absent;
         for _ in 0..ROUNDS {
             round = read::round(&self.dir, &self.marker, name, Access::Read)?;

@@ -31,8 +31,6 @@ pub(crate) enum PickleErrorKind {
     InputTooLong(usize),
     /// The file ends before its STOP opcode, or inside an argument.
     Truncated,
-    /// Bytes follow the STOP opcode.
-    Trailing,
     /// A byte that is no opcode.
     UnknownOpcode(u8),
     /// A known opcode that can only mean something to the program that wrote it.
@@ -120,7 +118,6 @@ impl fmt::Display for PickleErrorKind {
         match self {
             Self::InputTooLong(limit) => write!(f, "longer than {limit} bytes"),
             Self::Truncated => f.write_str("ends before it is complete"),
-            Self::Trailing => f.write_str("has bytes after its end"),
             Self::UnknownOpcode(code) => write!(f, "0x{code:02x} is no opcode"),
             Self::OpcodeRefused(why) => f.write_str(why),
             Self::Protocol(number) => write!(f, "protocol {number} is newer than 5"),

@@ -1,0 +1,53 @@
+//! What a migrator needs of a store beside its operations: SPEC.md section 20.
+
+use std::io;
+use std::time::Duration;
+
+use super::directory::DirectoryStore;
+use crate::error::{Error, Result};
+use crate::names::{EntryType, IMPORTS, SessionRef};
+use crate::record::Session;
+
+impl DirectoryStore {
+    /// By how much `accessed` moves at least when it is written (WRITE-17).
+    pub(crate) fn resolution(&self) -> Duration {
+        self.resolution
+    }
+
+    /// Which directory it is: device and inode.
+    pub(crate) fn identity(&self) -> Result<(u64, u64)> {
+        let stat =
+            self.dir.stat().map_err(|error| Error::io("look at the store's directory", None, error))?;
+        Ok(stat.identity)
+    }
+
+    /// The session, even if it is expired.
+    pub(crate) fn stored(&self, session: &SessionRef) -> Result<Option<Session>> {
+        let name = self.name(session)?;
+        let Some(current) = self.read(&name)? else { return Ok(None) };
+        current.session(&name).map(|stored| Some(stored.known_as(session)))
+    }
+
+    /// The notes of migrators; empty where there are none. More than `most` bytes are an error.
+    pub(crate) fn imports(&self, most: usize) -> Result<Vec<u8>> {
+        let failed = |error| Error::io("read the notes in .imports", None, error);
+        let wrong = |why| failed(io::Error::new(io::ErrorKind::InvalidData, why));
+        match self.dir.stat_entry(IMPORTS.as_bytes()).map_err(failed)? {
+            None => return Ok(Vec::new()),
+            Some(stat) if stat.kind == EntryType::Regular => {}
+            Some(_) => return Err(wrong("it is not a regular file; move it away")),
+        }
+        let notes = self.dir.read_control(IMPORTS, most).map_err(failed)?.unwrap_or_default();
+        if notes.len() > most {
+            return Err(wrong(
+                "it is too large; move it away, and all sessions of the source are taken again",
+            ));
+        }
+        Ok(notes)
+    }
+
+    /// Appends to the notes of migrators (MIG-4).
+    pub(crate) fn note_import(&self, line: &str) -> Result<()> {
+        self.dir.append_import(line).map_err(|error| Error::io("write the notes in .imports", None, error))
+    }
+}
