@@ -965,6 +965,29 @@ fn what_is_no_id_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn an_endless_standard_input_is_not_read_to_its_end() {
+    let f = fixture(Naming::Plain);
+    let mut show = command(&[&"show", &f.dir, &"-"]);
+    let mut child = show.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(&[b'A'; 1024]).expect("a pipe holds that");
+    let start = Instant::now();
+    // The pipe stays open: who waits for its end waits for ever.
+    let status = loop {
+        match child.try_wait().expect("a child can be waited for") {
+            Some(status) => break status.code(),
+            None if start.elapsed() > TIMEOUT / 2 => {
+                child.kill().expect("a child can be killed");
+                break child.wait().expect("dead").code();
+            }
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    drop(stdin);
+    assert_eq!(status, Some(2));
+}
+
+#[test]
 fn ids_may_start_with_hyphens() {
     for name in ["-bcdefghijk", "-Vbcdefghij", "--cdefghijk", "-hhhhhhhhhhh", "-----------"] {
         let f = fixture(Naming::Plain);
