@@ -610,3 +610,21 @@ fn no_fall_back_from_a_newer_version() {
     assert_eq!(f.store.sweep(&SweepOptions::default()).expect("swept").failed, 1);
     assert!(f.file(&id).exists());
 }
+
+#[test]
+fn the_names_are_listed_without_reading() {
+    Fixture::each(|f| {
+        let (id, created) = f.created();
+        fs::write(f.path.join("README"), "foreign").expect("written");
+        let damaged = SessionRef::from(SessionId::new("BBBBBBBBBBBBBBBBBBBBBB").expect("an ID"));
+        fs::write(f.file(&damaged), "damage").expect("written");
+        let mut listed: Vec<_> =
+            f.store.references().expect("lists").map(|r| r.expect("listed").key()).collect();
+        listed.sort_unstable();
+        let mut expected = vec![id.key(), damaged.key()];
+        expected.sort_unstable();
+        assert_eq!(listed, expected);
+        assert_eq!(created.user_encoded(), Some(&b"\x63ada"[..]));
+        assert_eq!(Session::new().user_encoded(), None);
+    });
+}

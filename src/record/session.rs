@@ -160,6 +160,12 @@ impl Session {
         decode_at("user", self.content.user.as_deref())
     }
 
+    /// Who is logged in, as CBOR in the format's one encoding.
+    #[must_use]
+    pub fn user_encoded(&self) -> Option<&[u8]> {
+        self.content.user.as_deref()
+    }
+
     /// Whether somebody is logged in.
     #[must_use]
     pub fn has_user(&self) -> bool {

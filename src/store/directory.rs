@@ -164,6 +164,23 @@ impl DirectoryStore {
         Ok(())
     }
 
+    /// What the store's files are named after, in no order. No file is read, so the expired, the corrupt and the
+    /// stillborn are among them.
+    ///
+    /// # Errors
+    /// `io` if the store cannot be listed.
+    pub fn references(&self) -> Result<impl Iterator<Item = Result<SessionRef>> + '_> {
+        let failed = |error| Error::io("list the store", None, error);
+        let naming = self.marker.naming;
+        Ok(self.dir.entries().map_err(failed)?.filter_map(move |entry| match entry {
+            Ok((name, kind)) => match names::entry(&name, kind, naming) {
+                Entry::Session(name) => Some(Ok(name.session().clone())),
+                _ => None,
+            },
+            Err(error) => Some(Err(failed(error))),
+        }))
+    }
+
     pub(crate) fn now(&self) -> UnixMillis {
         (self.clock)()
     }
