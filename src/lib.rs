@@ -73,3 +73,8 @@ pub use names::{Key, Naming, SessionId, SessionRef};
 pub use open::{Options, init};
 pub use record::Session;
 pub use store::{DirectoryStore, SessionStore};
+
+/// The README's program is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
