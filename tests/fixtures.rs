@@ -216,7 +216,7 @@ fn the_files_are_those_that_the_generator_makes() {
     assert!(extra.is_empty(), "not made by the generator: {extra:?}");
 }
 
-/// Exercises REC-13, VAL-14.
+/// Exercises REC-13.
 #[test]
 fn records() {
     let mut snapshot = String::new();
@@ -423,7 +423,7 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// Exercises CHK-1, NAME-10.
+/// Exercises CHK-1, MARK-3, NAME-10.
 #[test]
 fn directories() {
     let mut snapshot = String::new();
@@ -459,6 +459,10 @@ fn directories() {
             );
         }
         assert_listed(&store, case, id);
+        if !store.marker().is_writable() {
+            let error = store.create(&mut Session::new()).expect_err("a store that is not to be changed");
+            assert_eq!(error.class().name(), "unsupported", "{id}");
+        }
         assert_eq!(contents(&path), before, "{id}: reading and checking change nothing");
     }
     insta::assert_snapshot!("directories", snapshot);
@@ -495,6 +499,90 @@ fn assert_listed(store: &DirectoryStore, case: &Value, id: &str) {
         .map(|session| support::id(text(session, "session_id")).key().to_hex())
         .collect();
     assert_eq!(listed, expected, "{id}");
+}
+
+/// A store that is given the session of a file as a new one writes that file, to the byte.
+///
+/// Exercises SLOT-4, SLOT-5.
+#[test]
+fn a_store_writes_the_files() {
+    let stores = Stores::new();
+    let mut sizes = BTreeSet::new();
+    for case in cases("file") {
+        let as_made = case["seq"] == "2" && case["value"]["rev"] == "1" && case["naming"] == "plain";
+        // These have slots larger than need be, or something in the other slot.
+        let bytes = bytes(case);
+        let record = only_record_of(&bytes).filter(|_| as_made);
+        let Some(record) =
+            record.filter(|record| (record.len() + 32).next_power_of_two().max(4096) == bytes.len() / 2)
+        else {
+            continue;
+        };
+        let (_, mut session) = decode_record(record).expect("sound");
+        let path = Stores::path_in(stores.tmp.path(), Naming::Plain, vectors::durability(case));
+        let store = options(time(case, "now")).open(&path).expect("a store");
+        let session_id = support::id(text(case, "session_id"));
+        store.insert(&session_id, &mut session).expect("stored");
+        let file = path.join(session_id.expose());
+        assert!(fs::read(&file).expect("written") == bytes, "{}", case["id"]);
+        fs::remove_file(file).expect("removed");
+        sizes.insert(bytes.len());
+    }
+    assert_eq!(sizes, BTreeSet::from([8192, 16384]), "both sides of the limit");
+}
+
+/// The record of a file that has one, in slot 0, and zeros everywhere else.
+fn only_record_of(file: &[u8]) -> Option<&[u8]> {
+    let slot = file.get(..file.len() / 2)?;
+    let end = decode_record(slot).err()?.fault().filter(|fault| fault.rule.id() == "REC-8")?.offset;
+    let record = slot.get(..end)?;
+    (decode_record(record).is_ok() && file[end..].iter().all(|byte| *byte == 0)).then_some(record)
+}
+
+/// A save keeps the bytes of the entries that it does not know and of the attributes that are not set.
+///
+/// Exercises REC-14, VAL-14, BODY-16.
+#[test]
+fn a_save_keeps_what_it_does_not_change() {
+    let stores = Stores::new();
+    let path = Stores::path_in(stores.tmp.path(), Naming::Plain, Durability::Power);
+    let now = UnixMillis::from_millis(1_735_689_600_000).expect("in range");
+    let store = options(now).open(&path).expect("a store");
+    let mut with_other = 0;
+    for case in cases("record") {
+        let value = &case["value"];
+        let wanted = value["id"] == ID && case.get("file").is_some() && value["rev"] == "1";
+        if !wanted || value.get("expires").is_some() || value.get("idle").is_some() {
+            continue;
+        }
+        let (seq, record) = (number(case, "seq"), bytes(case));
+        if seq != 2 {
+            continue;
+        }
+        let file = path.join(ID);
+        let size = (record.len() + 64).next_power_of_two().max(4096);
+        let mut bytes = record.clone();
+        bytes.resize(2 * size, 0);
+        vectors::write(&file, &bytes, 0o600);
+        let mut session = store.load(&SessionRef::from(support::id(ID))).expect("loads").expect("is there");
+        session.insert("set by this test", &1).expect("fits");
+        store.save(&mut session).expect("saved");
+        let written = fs::read(&file).expect("written");
+        assert!(written.starts_with(&record), "{}: the older record stays as it was", case["id"]);
+        let mut after = typed::session_of_record(only_record(&written[written.len() / 2..]));
+        let data = after["data"].as_array_mut().expect("attributes");
+        data.retain(|entry| entry[0] != "set by this test");
+        let mut before = typed::expand(value);
+        if data.is_empty() {
+            after.as_object_mut().expect("a session").remove("data");
+        }
+        before["rev"] = json!("2");
+        before["accessed"] = after["accessed"].clone();
+        assert_eq!(after, before, "{}", case["id"]);
+        with_other += usize::from(value.get("other").is_some());
+        fs::remove_file(file).expect("removed");
+    }
+    assert!(with_other >= 3, "only {with_other} with entries that are not known");
 }
 
 #[test]
