@@ -71,15 +71,16 @@ impl Marker {
     /// The rule that it breaks and the line that breaks it.
     pub fn parse(text: &[u8]) -> Result<Self, MarkerError> {
         let mut lines = Lines { text, at: 0 };
-        if text.len() > MARKER_MAX {
-            return Err(MarkerError::Malformed(Fault::new(Rule::Mark1, 0)));
-        }
         lines.value("sessiondir", |rest| rest.is_empty().then_some(()))?;
         let (read_version, at) = lines.value("read", |rest| version(rest.strip_prefix(b" ")?))?;
         let (write_version, _) = lines.value("write", |rest| version(rest.strip_prefix(b" ")?))?;
         if read_version > VERSION {
             let fault = Fault::new(Rule::Mark2, at);
             return Err(MarkerError::Unsupported(Unsupported::ReadVersion(read_version), fault));
+        }
+        // Only here: how long a marker of a later read version may be is for that version to say.
+        if text.len() > MARKER_MAX {
+            return Err(MarkerError::Malformed(Fault::new(Rule::Mark1, 0)));
         }
         let (naming, _) = lines.value("naming", |rest| match rest {
             b" plain" => Some(Naming::Plain),

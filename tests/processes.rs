@@ -1,5 +1,6 @@
 //! Many processes and threads on one store: SPEC.md section 9, and the promises about lost updates and readers.
 
+#[path = "support/stores.rs"]
 mod support;
 
 use std::fs::{self, File, OpenOptions};

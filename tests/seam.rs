@@ -1,6 +1,7 @@
 //! What the store asks of the operating system, in which order, and what it does when that fails: seen and
 //! forced through the seam.
 
+#[path = "support/stores.rs"]
 mod support;
 
 use std::cell::RefCell;

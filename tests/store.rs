@@ -1,5 +1,6 @@
 //! The store's operations, one by one: SPEC.md section 10.
 
+#[path = "support/stores.rs"]
 mod support;
 
 use std::fs;
