@@ -407,7 +407,7 @@ fn what_is_no_store_is_refused_by_every_subcommand() {
         ("malformed", "not-a-store", &format!("breaks rule MARK-1 at byte 26; {restore}")),
         ("truncated", "not-a-store", &format!("breaks rule MARK-1 at byte 18; {restore}")),
         ("no-text", "not-a-store", &format!("breaks rule MARK-1 at byte 0; {restore}")),
-        ("long", "not-a-store", &format!("breaks rule MARK-1 at byte 0; {restore}")),
+        ("long", "not-a-store", &format!("breaks rule MARK-1 at byte 11; {restore}")),
         ("later", "not-a-store", &format!("breaks rule MARK-4 at byte 56; {restore}")),
         (
             "no-locks",
