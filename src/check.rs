@@ -11,9 +11,9 @@ use std::path::Path;
 
 use crate::dir::{Dir, Sharing, Stat};
 use crate::error::{Error, Result};
-use crate::locks::{Guard, Locks, Mode};
+use crate::locks::{self, Locks, Mode};
 use crate::marker::Marker;
-use crate::names::{self, Entry, EntryClass, EntryType, FileName, LOCK_DIR, LOCK_FILES, MARKER, SessionRef};
+use crate::names::{self, Entry, EntryClass, EntryType, FileName, LOCK_DIR, LOCK_FILES, MARKER, MARKER_TEMP};
 use crate::open::Options;
 use crate::rule::Rule;
 use crate::time::UnixMillis;
@@ -42,12 +42,13 @@ pub enum Event<'a> {
     Checked,
 }
 
-/// Checks the store in the directory `path`, and calls `tell` for each event. Memory is bounded: that of one
-/// session's file, 32 MiB at most.
+/// Checks the store in the directory `path`, and calls `tell` for each event. Memory is bounded by that of one
+/// session's file, 32 MiB at most, and of what it means, at most four times as much.
 ///
 /// # Errors
 /// The directory is no store, or cannot be opened or listed. What is wrong with what is in it comes as findings.
 pub fn check(path: impl AsRef<Path>, options: &Options, tell: &mut dyn FnMut(Event<'_>)) -> Result<Summary> {
+    locks::enter()?;
     let (dir, marker) = options.clone().read_only(true).open_dir(path.as_ref())?;
     let failed = |error| Error::io("look at the store's directory", None, error);
     let owner = dir.stat().map_err(failed)?.uid;
@@ -106,7 +107,8 @@ impl Check<'_> {
                 if stat.kind == EntryType::Directory { others ^ 0o777 } else { (others ^ 0o777) & 0o666 };
             add(FindingKind::Mode, format!("mode {:04o} lets others in; chmod {right:o} it", stat.mode));
         }
-        if stat.uid != self.owner {
+        // Who shares a store with a group has several users in it.
+        if stat.uid != self.owner && self.dir.sharing() == Sharing::Owner {
             let detail =
                 format!("belongs to user {}, the directory to user {}; chown it", stat.uid, self.owner);
             add(FindingKind::Owner, detail);
@@ -171,10 +173,7 @@ impl Check<'_> {
             ) => {
                 self.control(name);
             }
-            Entry::Other(EntryClass::MarkerTemp) => {
-                let detail = "is left of an interrupted change of the marker; remove it";
-                self.found(FindingKind::Temp, Rule::Chk12, Place::Entry(name.to_vec()), detail);
-            }
+            Entry::Other(EntryClass::MarkerTemp) => self.marker_temp(),
             Entry::Other(_) => self.foreign(name, kind),
         }
     }
@@ -209,30 +208,54 @@ impl Check<'_> {
         }
     }
 
-    /// The session's lock, shared: no writer is at work while it is held. CHK-2.
-    fn lock(&self, session: &SessionRef) -> Result<Guard> {
-        self.locks.lock(self.dir, session.key().lock_file(), Mode::Shared, self.options.patience)
+    /// Looks at something that a writer may be at work on while no writer is: under the lock `index`, shared. Where
+    /// there is no lock file no writer can have begun, as he would have made it. `None` where the lock is not to be
+    /// had, which is a finding. CHK-2, CHK-6.
+    fn under_lock<T>(&mut self, index: u8, place: &Place, look: impl Fn(&Self) -> T) -> Option<T> {
+        for _ in 0..2 {
+            match self.locks.lock(self.dir, index, Mode::Shared, self.options.patience) {
+                Ok(_guard) => return Some(look(self)),
+                Err(Error::NotAStore { .. }) => {
+                    let seen = look(self);
+                    if matches!(self.dir.stat_lock(index), Ok(None)) {
+                        return Some(seen);
+                    }
+                }
+                Err(error) => {
+                    let detail =
+                        format!("cannot be judged, as its lock is not to be had ({error}); check again");
+                    self.found(FindingKind::Busy, Rule::Chk6, place.clone(), detail);
+                    return None;
+                }
+            }
+        }
+        let detail = "cannot be judged: its lock file comes and goes; check again";
+        self.found(FindingKind::Busy, Rule::Chk6, place.clone(), detail);
+        None
     }
 
-    /// CHK-12.
+    /// CHK-12. Whoever is at work on a temp holds the lock.
     fn temp(&mut self, name: &FileName) {
         let place = Place::Temp(name.session().clone());
-        // Whoever is at work on it holds the lock.
-        let guard = match self.lock(name.session()) {
-            Ok(guard) => Some(guard),
-            Err(Error::Busy { .. }) => return,
-            Err(_) => None,
-        };
-        let stat = self.dir.stat_entry(name.temp().as_bytes());
-        drop(guard);
-        match stat {
-            Ok(None) => {}
-            Ok(Some(stat)) => {
-                let detail = "is left of a killed creation or replacement; a sweep removes it";
+        let detail = "is left of a killed creation or replacement; a sweep removes it";
+        self.debris(name.session().key().lock_file(), place, name.temp().as_bytes(), detail);
+    }
+
+    /// CHK-12. Whoever changes the marker holds all locks.
+    fn marker_temp(&mut self) {
+        let place = Place::Entry(MARKER_TEMP.as_bytes().to_vec());
+        let detail = "is left of an interrupted change of the marker, and the next one takes it over";
+        self.debris(0, place, MARKER_TEMP.as_bytes(), detail);
+    }
+
+    fn debris(&mut self, lock: u8, place: Place, name: &[u8], detail: &str) {
+        match self.under_lock(lock, &place, |check| check.dir.stat_entry(name)) {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(stat))) => {
                 self.found(FindingKind::Temp, Rule::Chk12, place.clone(), detail);
                 self.check_permissions(&stat, &place);
             }
-            Err(error) => self.unreadable(place, &error),
+            Some(Err(error)) => self.unreadable(place, &error),
         }
     }
 }

@@ -157,6 +157,10 @@ impl Dir {
     /// Makes a directory; says whether it was not there before.
     pub(crate) fn make(path: &Path, sharing: Sharing) -> io::Result<bool> {
         match call(Op::Mkdir, "", || fs::mkdir(path, dir_mode(sharing))) {
+            // The process's umask may have taken the group's bits away.
+            Ok(()) if sharing == Sharing::Group => {
+                call(Op::Chmod, "", || fs::chmod(path, dir_mode(sharing))).map(|()| true)
+            }
             Ok(()) => Ok(true),
             Err(error) if is(&error, Errno::EXIST) => Ok(false),
             Err(error) => Err(error),
@@ -317,13 +321,14 @@ impl Dir {
         Ok(Some(bytes))
     }
 
-    /// Puts the marker in place: written beside it, synced, renamed (DIR-2, MARK-6).
+    /// Puts the marker in place: written beside it, synced, renamed (DIR-2, MARK-6). The caller holds all locks, so
+    /// a temp that is there is debris; and syncs the directory afterwards.
     pub(crate) fn write_marker(&self, text: &str) -> io::Result<()> {
-        let file = self.create(MARKER_TEMP, OFlags::TRUNC)?;
+        self.unlink_entry(MARKER_TEMP)?;
+        let file = self.create(MARKER_TEMP, OFlags::EXCL)?;
         file.write_at(text.as_bytes(), 0).map_err(|(error, _)| error)?;
         file.sync()?;
-        call(Op::Rename, MARKER, || fs::renameat(&self.fd, MARKER_TEMP, &self.fd, MARKER))?;
-        self.sync()
+        call(Op::Rename, MARKER, || fs::renameat(&self.fd, MARKER_TEMP, &self.fd, MARKER))
     }
 
     /// Appends a line to the migrator's notes (MIG-4).
@@ -341,8 +346,12 @@ impl Dir {
 
     /// Makes the lock directory; says whether it was not there before.
     pub(crate) fn make_lock_dir(&self) -> io::Result<()> {
-        match call(Op::Mkdir, LOCK_DIR, || fs::mkdirat(&self.fd, LOCK_DIR, dir_mode(self.sharing))) {
+        let mode = dir_mode(self.sharing);
+        match call(Op::Mkdir, LOCK_DIR, || fs::mkdirat(&self.fd, LOCK_DIR, mode)) {
             Err(error) if is(&error, Errno::EXIST) => Ok(()),
+            Ok(()) if self.sharing == Sharing::Group => {
+                call(Op::Chmod, LOCK_DIR, || fs::chmodat(&self.fd, LOCK_DIR, mode, AtFlags::empty()))
+            }
             done => done,
         }
     }
@@ -363,7 +372,8 @@ impl Dir {
         let existed = self.sharing == Sharing::Owner || self.stat_lock(index)?.is_some();
         let file = File(call(Op::Open, &path, || fs::openat(&self.fd, &path, flags, mode))?);
         if !existed {
-            self.share(&file)?;
+            // Somebody else may have made it meanwhile, and then shared it.
+            let _ = self.share(&file);
         }
         Ok(file)
     }
@@ -398,7 +408,8 @@ fn file_mode(sharing: Sharing) -> Mode {
 fn dir_mode(sharing: Sharing) -> Mode {
     match sharing {
         Sharing::Owner => Mode::from_raw_mode(0o700),
-        Sharing::Group => Mode::from_raw_mode(0o770),
+        // Set-group-ID, so that what is made in it is the group's.
+        Sharing::Group => Mode::from_raw_mode(0o2770),
     }
 }
 

@@ -27,6 +27,7 @@
 //! 6. **An exclusive lock needs a descriptor open for writing**, which a checker run by a reader may not have:
 //!    shared locks make do with one for reading.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -56,6 +57,34 @@ pub(crate) enum Mode {
 
 /// Device and inode of a lock file.
 type Identity = (u64, u64);
+
+thread_local! {
+    /// Whether this thread is running a user's code under a lock.
+    static IN_UPDATE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Refuses a call into a store from a user's code that runs under a lock: it would wait for itself, or take locks
+/// out of order (LOCK-11).
+pub(crate) fn enter() -> Result<()> {
+    if IN_UPDATE.get() { Err(Error::Reentrant) } else { Ok(()) }
+}
+
+/// Runs a user's code under a lock; whatever becomes of it, the thread is out of it afterwards.
+pub(crate) fn run<T>(code: impl FnOnce() -> T) -> T {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            IN_UPDATE.set(false);
+        }
+    }
+    IN_UPDATE.set(true);
+    let _leave = Leave;
+    code()
+}
+
+/// Descriptors of which it is not known which lock file they are of, because fstat failed or the path had changed.
+/// They are never closed, as that might drop a lock (hazard 2).
+static PARKED: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
 /// Every lock file that this process has open (hazard 1).
 static REGISTRY: Mutex<BTreeMap<Identity, Entry>> = Mutex::new(BTreeMap::new());
@@ -114,9 +143,10 @@ impl Handle {
             && let Some(entry) = registry.get_mut(&stat.identity)
         {
             if mode == Mode::Exclusive && entry.file.writer().is_none() {
-                let file = dir.open_lock(index, Access::Write)?;
-                if file.stat()?.identity != stat.identity {
-                    // Replaced just now: it is of another file, and closing it harms nobody.
+                let (file, identity) = identified(dir.open_lock(index, Access::Write)?)?;
+                if identity != stat.identity {
+                    // Replaced just now: it is of another file.
+                    lock(&PARKED).push(file);
                     return Err(io::ErrorKind::Interrupted.into());
                 }
                 if let Err(file) = entry.file.for_writing.set(file) {
@@ -129,8 +159,7 @@ impl Handle {
         let first_is_for_writing = mode == Mode::Exclusive;
         // For reading alone a lock file is not made: a checker changes nothing.
         let access = if first_is_for_writing { Access::Write } else { Access::Read };
-        let first = dir.open_lock(index, access)?;
-        let identity = first.stat()?.identity;
+        let (first, identity) = identified(dir.open_lock(index, access)?)?;
         if let Some(entry) = registry.get_mut(&identity) {
             lock(&entry.file.surplus).push(first);
             return Err(io::ErrorKind::Interrupted.into());
@@ -147,6 +176,24 @@ impl Handle {
         registry.insert(identity, Entry { file: Arc::clone(&file), handles: 1 });
         Ok(Handle(Some(file)))
     }
+}
+
+/// The file with its identity; parked where that is not to be had.
+fn identified(file: File) -> io::Result<(File, Identity)> {
+    match file.stat() {
+        Ok(stat) => Ok((file, stat.identity)),
+        Err(error) => {
+            lock(&PARKED).push(file);
+            Err(error)
+        }
+    }
+}
+
+/// When `patience` ends. One that no clock can hold ends in 30 years.
+fn deadline(patience: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(30 * 365 * 86_400);
+    let now = Instant::now();
+    now.checked_add(patience).unwrap_or(now + LONG)
 }
 
 impl Drop for Handle {
@@ -271,12 +318,12 @@ impl Locks {
 
     /// Takes the lock of lock file `index`, over its whole length, and waits for it at most `patience`.
     pub(crate) fn lock(&self, dir: &Dir, index: u8, mode: Mode, patience: Duration) -> Result<Guard> {
-        self.lock_until(dir, index, mode, Instant::now() + patience, patience)
+        self.lock_until(dir, index, mode, deadline(patience), patience)
     }
 
     /// Takes several, each once, in ascending order (LOCK-11).
     pub(crate) fn lock_many(&self, dir: &Dir, indexes: &[u8], patience: Duration) -> Result<Vec<Guard>> {
-        let deadline = Instant::now() + patience;
+        let deadline = deadline(patience);
         let mut indexes = indexes.to_vec();
         indexes.sort_unstable();
         indexes.dedup();

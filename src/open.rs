@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dir::{self, Access, Dir, Sharing};
+use crate::dir::{self, Dir, Sharing};
 use crate::error::{Error, NotAStore, Result};
+use crate::locks::{self, Locks};
 use crate::marker::{Durability, MARKER_MAX, Marker, MarkerError};
 use crate::names::{self, EntryClass, EntryType, LOCK_FILES, MARKER, Naming};
 use crate::time::UnixMillis;
@@ -77,7 +78,7 @@ impl Options {
     }
 
     /// Accepts a network or user-space file system (DIR-5). Whether its locks lock, and its caches cohere, is
-    /// then for you to know.
+    /// then for you to know. On other systems than Linux such a file system is not recognised.
     pub fn allow_remote(mut self, allow: bool) -> Self {
         self.allow_remote = allow;
         self
@@ -90,7 +91,8 @@ impl Options {
         self
     }
 
-    /// Shares the store with the directory's group: files of mode 0660, directories 0770 (DIR-6).
+    /// Shares the store with the directory's group: files of mode 0660, directories 2770 (DIR-6). The directory may
+    /// then belong to another user.
     pub fn group(mut self, group: bool) -> Self {
         self.sharing = if group { Sharing::Group } else { Sharing::Owner };
         self
@@ -135,7 +137,8 @@ impl Options {
         let refuse = |why: String| Err(Error::UnsafeDirectory { directory: path.to_owned(), why });
         let stat = dir.stat().map_err(|error| Error::io("look at the store's directory", None, error))?;
         let user = dir::effective_user();
-        if stat.uid != user && stat.uid != 0 && !(user == 0 && self.read_only) {
+        let others_may_own = self.sharing == Sharing::Group || (user == 0 && self.read_only);
+        if stat.uid != user && stat.uid != 0 && !others_may_own {
             return refuse(format!(
                 "it belongs to user {} and this process is user {user}; work as its owner, or change its owner",
                 stat.uid
@@ -162,30 +165,42 @@ impl Options {
 
     /// Makes a store. DIR-2, DIR-3, DIR-6, DIR-7.
     pub(crate) fn init(&self, path: &Path) -> Result<()> {
+        locks::enter()?;
         let failed = |error| Error::io("make a store", None, error);
         let made = Dir::make(path, self.sharing).map_err(failed)?;
         let dir = self.safe_dir(path)?;
-        let entries = dir.entries().map_err(failed)?;
-        for entry in entries {
-            let (name, kind) = entry.map_err(failed)?;
-            match names::classify(&name, kind, self.naming) {
-                EntryClass::Marker => return Err(Error::not_a_store(path, NotAStore::Exists)),
-                // What an interrupted call of this function leaves.
-                EntryClass::MarkerTemp => {}
-                EntryClass::LockDirectory if only_locks(&dir).map_err(failed)? => {}
-                _ => return Err(Error::not_a_store(path, NotAStore::NotEmpty)),
-            }
-        }
+        self.refuse_contents(&dir)?;
         dir.make_lock_dir().map_err(failed)?;
-        for index in 0..LOCK_FILES {
-            // No lock is held on a file of a store that does not exist yet, so closing these drops none.
-            dir.open_lock(index, Access::Write).map_err(failed)?;
-        }
+        // Taking the locks makes their files. Of several who make the store at the same time, one has them.
+        let locks = Locks::new();
+        let all: Vec<u8> = (0..LOCK_FILES).collect();
+        let _guards = locks.lock_many(&dir, &all, self.patience)?;
+        self.refuse_contents(&dir)?;
         refuse_folding(&dir, self.naming)?;
         dir.write_marker(&Marker::new(self.naming, self.durability).text()).map_err(failed)?;
+        dir.sync().map_err(failed)?;
         if made && let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             // So that the store itself survives a power loss.
             Dir::open(parent, self.sharing).and_then(|parent| parent.sync()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a directory that holds anything but what an interrupted [`Options::init`] leaves. DIR-3.
+    fn refuse_contents(&self, dir: &Dir) -> Result<()> {
+        let failed = |error| Error::io("make a store", None, error);
+        for entry in dir.entries().map_err(failed)? {
+            let (name, kind) = entry.map_err(failed)?;
+            match names::classify(&name, kind, self.naming) {
+                EntryClass::Marker => return Err(Error::not_a_store(dir.path(), NotAStore::Exists)),
+                EntryClass::MarkerTemp => {}
+                EntryClass::LockDirectory if only_locks(dir).map_err(failed)? => {}
+                // A store that somebody else makes at the same time may be in use before we come to its marker.
+                _ if dir.stat_entry(MARKER.as_bytes()).map_err(failed)?.is_some() => {
+                    return Err(Error::not_a_store(dir.path(), NotAStore::Exists));
+                }
+                _ => return Err(Error::not_a_store(dir.path(), NotAStore::NotEmpty)),
+            }
         }
         Ok(())
     }

@@ -59,6 +59,7 @@ rules! {
     Mark4 = "MARK-4", "5.2";
     Mark5 = "MARK-5", "5.2";
     Mark6 = "MARK-6", "5.2";
+    Mark7 = "MARK-7", "5.2";
     Slot1 = "SLOT-1", "6.1";
     Slot2 = "SLOT-2", "6.1";
     Slot3 = "SLOT-3", "6.1";

@@ -81,8 +81,8 @@ pub(crate) fn judge(slot: &[u8], slot_index: usize) -> Slot {
 pub(crate) enum Verdict {
     /// This is the current record.
     Current(usize, Envelope),
-    /// This one is whole, but the other slot is damaged or was being written: current only if its slot still
-    /// bears the same seq (READ-4).
+    /// This one is whole, but the other slot may have been written while it was read: current only if its slot
+    /// still bears the same seq (READ-4).
     Candidate(usize, Envelope),
     /// A creation that a power failure took back: absent (SLOT-10).
     Stillborn,
@@ -119,11 +119,13 @@ fn newest(file: &[u8], size: usize) -> Verdict {
     let (first, older) = if one_is_newer { ((1, one), (0, zero)) } else { ((0, zero), (1, one)) };
     let (index, newer) = first;
     let fault = match rest(slots[index], &newer) {
-        // A readable head is of higher seq than the other slot's; an unreadable head is not whole.
+        // Only an empty slot, or the record before, says for sure that nothing newer was being written there: a
+        // head that is half one record's and half the next but one's can read as that of a much older one.
         Slot::Whole(envelope) => {
             return match older.1 {
-                SlotHead::Unreadable(_) => Verdict::Candidate(index, envelope),
-                _ => Verdict::Current(index, envelope),
+                SlotHead::Empty => Verdict::Current(index, envelope),
+                SlotHead::Readable(head) if head.seq + 1 == envelope.seq => Verdict::Current(index, envelope),
+                _ => Verdict::Candidate(index, envelope),
             };
         }
         // It would not have come first if the other were anything else: both are empty.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::names::{self, Entry, FileName};
+use crate::read::Round;
 use crate::record::Session;
 use crate::store::DirectoryStore;
 use crate::time::UnixMillis;
@@ -37,6 +38,7 @@ impl DirectoryStore {
     /// # Errors
     /// The store cannot be listed or is read-only. What cannot be dealt with is counted, and left.
     pub fn sweep(&self, options: &SweepOptions) -> Result<SweepSummary> {
+        crate::locks::enter()?;
         self.writable()?;
         let mut summary = SweepSummary::default();
         for entry in self.dir.entries().map_err(|error| Error::io("list the store", None, error))? {
@@ -61,21 +63,30 @@ impl DirectoryStore {
 
     /// COLL-1, COLL-2.
     fn sweep_session(&self, name: &FileName, options: &SweepOptions) -> Result<Fate> {
-        match self.read(name)? {
-            None => return Ok(Fate::Vanished),
-            Some(current) if !is_due(&current.session(name)?, options, self.now()) => {
-                return Ok(Fate::Remains);
-            }
-            Some(_) if options.dry_run => return Ok(Fate::Removed),
-            Some(_) => {}
+        match self.fate(self.last_round(name)?, name, options)? {
+            Fate::Removed if !options.dry_run => {}
+            fate => return Ok(fate),
         }
         let _guard = self.lock(name)?;
-        let Some(current) = self.round(name)?.settled(name)? else { return Ok(Fate::Vanished) };
         // It may have been touched or replaced since.
-        if !is_due(&current.session(name)?, options, self.now()) {
-            return Ok(Fate::Remains);
+        let fate = self.fate(self.round(name)?, name, options)?;
+        if matches!(fate, Fate::Removed) {
+            self.remove(name)?;
         }
-        self.remove(name).map(|_| Fate::Removed)
+        Ok(fate)
+    }
+
+    /// What is to become of a session that was read so.
+    fn fate(&self, round: Round, name: &FileName, options: &SweepOptions) -> Result<Fate> {
+        match round {
+            Round::Absent => Ok(Fate::Vanished),
+            // Debris: a name without bytes.
+            Round::Stillborn => Ok(Fate::Removed),
+            round => match round.settled(name)? {
+                Some(current) if !is_due(&current.session(name)?, options, self.now()) => Ok(Fate::Remains),
+                _ => Ok(Fate::Removed),
+            },
+        }
     }
 
     /// COLL-4.
@@ -85,7 +96,7 @@ impl DirectoryStore {
         }
         let _guard = self.lock(name)?;
         let failed = |error| Error::io("remove debris", Some(name.session().shown()), error);
-        self.dir.unlink_temp(name).map_err(failed)
+        self.remove_temp(name).map_err(failed)
     }
 }
 

@@ -199,24 +199,56 @@ fn what_makes_and_removes_files_syncs_the_directory() {
 
 /// Exercises WRITE-7, WRITE-6.
 #[test]
-fn a_failed_sync_is_told_and_not_repeated() {
+fn a_failed_sync_is_not_repeated() {
     let f = Fixture::plain();
     let (id, mut session) = f.created();
     session.insert("n", &1).expect("fits");
-    let (failed, reached) =
-        failing(|call| call.op == Op::Sync, 1, false, Errno::EIO, || f.store.save(&mut session));
+    let inode = |f: &Fixture| std::os::unix::fs::MetadataExt::ino(&fs::metadata(f.file(&id)).expect("there"));
+    let before = inode(&f);
+    let is_sync = |call: &seam::Call<'_>| call.op == Op::Sync;
+    // It fails once: the file is replaced at once, and the save is safe.
+    let (saved, reached) = failing(is_sync, 1, false, Errno::EIO, || f.store.save(&mut session));
     assert!(reached);
-    assert_eq!(class(failed), ErrorClass::OutcomeUnknown);
-    assert_eq!(session.rev(), 1, "the caller's session is as it was");
-    let mut session = f.store.load(&id).expect("loads").expect("is there");
+    saved.expect("saved in a new file");
+    assert_ne!(inode(&f), before);
+    assert_eq!((f.n(&id), session.rev()), (1, 2));
+    f.assert_clean();
+    // It fails for ever: nobody can tell.
     session.insert("n", &2).expect("fits");
+    let (failed, _) = failing(is_sync, 1, true, Errno::EIO, || f.store.save(&mut session));
+    assert_eq!(class(failed), ErrorClass::OutcomeUnknown);
+    assert_eq!(session.rev(), 2, "the caller's session is as it was");
+    let mut session = f.store.load(&id).expect("loads").expect("is there");
+    session.insert("n", &3).expect("fits");
     let ops = ops(|| f.store.save(&mut session).expect("saved"));
     assert!(ops.contains(&Op::Rename), "replaced: {ops:?}");
-    session.insert("n", &3).expect("fits");
+    session.insert("n", &4).expect("fits");
     let ops = self::ops(|| f.store.save(&mut session).expect("saved"));
     assert!(!ops.contains(&Op::Rename), "in place again: {ops:?}");
-    assert_eq!(f.n(&id), 3);
+    assert_eq!(f.n(&id), 4);
     f.assert_clean();
+}
+
+#[test]
+fn a_failed_sync_of_the_directory() {
+    let f = Fixture::plain();
+    let is_sync = |call: &seam::Call<'_>| call.op == Op::SyncDir;
+    // A creation leaves no session whose ID nobody knows.
+    let mut session = Session::new();
+    session.set_user("ada").expect("fits");
+    let (failed, _) = failing(is_sync, 1, true, Errno::EIO, || f.store.create(&mut session));
+    assert_eq!(class(failed), ErrorClass::OutcomeUnknown);
+    assert_eq!(f.store.iter_sessions().expect("lists").count(), 0);
+    assert!(session.reference().is_none());
+    // A rotation whose last sync fails has happened, and says where the session is.
+    let (old, mut session) = f.created();
+    let (failed, reached) = failing(is_sync, 2, true, Errno::EIO, || f.store.rotate(&mut session));
+    assert!(reached);
+    assert_eq!(class(failed), ErrorClass::OutcomeUnknown);
+    assert_eq!(f.store.load(&old).expect("loads"), None);
+    let new = session.reference().expect("stored").clone();
+    assert_ne!(new, old);
+    assert_eq!(f.n(&new), 0);
 }
 
 /// Exercises WRITE-8, WRITE-15, ERR-1.
@@ -417,6 +449,21 @@ fn a_reader_that_finds_nothing_whole_ends_under_the_lock() {
     let fresh = f.options().open(&f.path).expect("opens");
     assert_eq!(class(fresh.load(&id)), ErrorClass::Corrupt);
     assert!(!f.path.join(format!(".lock/{:02x}", id.key().lock_file())).exists(), "a reader makes none");
+}
+
+/// A reader that gets no lock for want of locks says so, and does not call a session corrupt.
+#[test]
+fn a_reader_without_a_lock_fails_closed() {
+    let f = Fixture::plain();
+    let (id, _) = f.created();
+    let mut bytes = fs::read(f.file(&id)).expect("its file");
+    bytes[40] ^= 1;
+    fs::write(f.file(&id), &bytes).expect("written");
+    let (loaded, reached) = failing(|call| call.op == Op::Lock, 1, true, Errno::ENOLCK, || f.store.load(&id));
+    assert!(reached);
+    assert_eq!(class(loaded), ErrorClass::Io);
+    let (loaded, _) = failing(|call| call.op == Op::Lock, 1, true, Errno::EAGAIN, || f.store.load(&id));
+    assert_eq!(class(loaded), ErrorClass::Busy);
 }
 
 /// Exercises LOCK-13, LOCK-5, LOCK-10.

@@ -90,6 +90,42 @@ fn saving_without_a_change_writes_nothing() {
     });
 }
 
+/// An update's function can put anything in the place of the session but another name.
+#[test]
+fn an_update_keeps_the_sessions_name() {
+    Fixture::each(|f| {
+        let ((a, _), (b, other)) = (f.created(), f.created());
+        let mut copy = other.clone();
+        copy.insert("n", &7).expect("fits");
+        let updated = f.store.update(&a, &mut |session| {
+            *session = copy.clone();
+            Ok(())
+        });
+        assert_eq!(updated.expect("updated").reference(), Some(&a));
+        assert_eq!((f.n(&a), f.n(&b)), (7, 0));
+        f.store
+            .update(&a, &mut |session| {
+                *session = Session::new();
+                Ok(())
+            })
+            .expect("emptied");
+        let emptied = f.store.load(&a).expect("loads").expect("is there");
+        assert_eq!((emptied.rev(), emptied.has_info(), emptied.created()), (3, false, time(START)));
+        f.assert_clean();
+    });
+}
+
+#[test]
+fn patience_without_end() {
+    let f = Fixture::plain();
+    let (id, _) = f.created();
+    let store = f.options().patience(Duration::MAX).open(&f.path).expect("opens");
+    store.update(&id, &mut |s| Ok(s.insert("n", &1)?)).expect("updated");
+    let mut session = store.load(&id).expect("loads").expect("is there");
+    store.rotate(&mut session).expect("rotated");
+    f.assert_clean();
+}
+
 /// Exercises WRITE-10, ERR-2.
 #[test]
 fn an_update_that_fails_changes_nothing() {
@@ -133,6 +169,16 @@ fn calls_from_within_an_update_are_refused() {
             assert_eq!(class(f.store.has(&id)), ErrorClass::Reentrant);
             assert_eq!(class(f.store.iter_sessions().map(Iterator::count)), ErrorClass::Reentrant);
             assert_eq!(class(other.load(&id)), ErrorClass::Reentrant);
+            assert_eq!(class(other.references().map(Iterator::count)), ErrorClass::Reentrant);
+            assert_eq!(class(f.store.sweep(&SweepOptions::default())), ErrorClass::Reentrant);
+            let set = set_durability(&f.path, &f.options(), Durability::Process);
+            assert_eq!(class(set), ErrorClass::Reentrant);
+            let checked = sessiondir::check::check(&f.path, &f.options(), &mut |_| {});
+            assert_eq!(class(checked), ErrorClass::Reentrant);
+            assert_eq!(
+                class(sessiondir::init(f.outside().join("t"), &Options::new())),
+                ErrorClass::Reentrant
+            );
             Ok(())
         })
         .expect("nothing changed");
@@ -302,6 +348,41 @@ fn making_a_store() {
     assert_eq!(class(DirectoryStore::open(&path)), ErrorClass::NotAStore);
 }
 
+/// The workers of a server at its first start: all of them make the store, one does, and all have it.
+#[test]
+fn many_make_one_store() {
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    for round in 0..20 {
+        let path = tmp.path().join(format!("s{round}"));
+        let start = std::sync::Barrier::new(6);
+        let ids: Vec<SessionRef> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..6)
+                .map(|worker| {
+                    let naming = if worker % 2 == 0 { Naming::Plain } else { Naming::Hashed };
+                    let options = Options::new().create(true).naming(naming).durability(Durability::Process);
+                    let (path, start) = (&path, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        let store = options.open(path).unwrap_or_else(|error| panic!("{error}"));
+                        let mut session = Session::new();
+                        SessionRef::from(store.create(&mut session).expect("created"))
+                    })
+                })
+                .collect();
+            workers.into_iter().map(|worker| worker.join().expect("no panic")).collect()
+        });
+        let store = Options::new().open(&path).expect("opens");
+        assert!(ids.iter().all(|id| store.has(id).expect("looked")), "no session was lost");
+        assert!(!path.join(".sessiondir.tmp").exists());
+        let mut findings = 0;
+        sessiondir::check::check(&path, &Options::new(), &mut |event| {
+            findings += u32::from(matches!(event, sessiondir::check::Event::Finding(_)));
+        })
+        .expect("checks");
+        assert_eq!(findings, 0);
+    }
+}
+
 /// Exercises DIR-4, DIR-6.
 #[test]
 fn modes_of_what_is_made_and_of_what_is_refused() {
@@ -325,6 +406,10 @@ fn modes_of_what_is_made_and_of_what_is_refused() {
     let mut session = Session::new();
     let id = SessionRef::from(shared.create(&mut session).expect("created"));
     assert_eq!(mode(&f.file(&id)), 0o660);
+    let made = f.outside().join("shared");
+    f.options().create(true).group(true).open(&made).expect("made");
+    assert_eq!((mode(&made), mode(&made.join(".lock"))), (0o2770, 0o2770), "whatever the umask");
+    assert_eq!((mode(&made.join(".lock/00")), mode(&made.join(".sessiondir"))), (0o660, 0o660));
     fs::set_permissions(&f.path, fs::Permissions::from_mode(0o777)).expect("changed");
     assert_eq!(class(f.options().group(true).open(&f.path)), ErrorClass::UnsafeDirectory);
 }
@@ -394,6 +479,40 @@ fn the_marker_changes_only_while_nobody_writes() {
     assert_eq!(f.options().open(&f.path).expect("opens").marker().durability, Durability::Power);
     set_durability(&f.path, &f.options(), Durability::Process).expect("set");
     assert!(!f.path.join(".sessiondir.tmp").exists());
+}
+
+/// Exercises MARK-7.
+#[test]
+fn a_store_that_is_to_survive_power_loss_from_now_on() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let (id, _) = f.created();
+    let lost = f.path.join("AAAAAAAAAAAAAAAAAAAAAA");
+    fs::write(&lost, "").expect("written");
+    let other = sessiondir::seam::install({
+        let syncs = std::rc::Rc::new(std::cell::Cell::new(0));
+        let marker_temp = f.path.join(".sessiondir.tmp");
+        move |call| {
+            match call.op {
+                // The session, then the directory, and only then the marker.
+                sessiondir::seam::Op::Sync if syncs.get() == 0 => {
+                    assert!(!marker_temp.exists());
+                    syncs.set(1);
+                }
+                sessiondir::seam::Op::SyncDir if syncs.get() == 1 => {
+                    assert!(!marker_temp.exists());
+                    syncs.set(2);
+                }
+                sessiondir::seam::Op::Rename => assert_eq!(syncs.get(), 2),
+                _ => {}
+            }
+            None
+        }
+    });
+    set_durability(&f.path, &f.options(), Durability::Power).expect("set");
+    drop(other);
+    assert!(!lost.exists(), "it was absent, and is not to be corrupt now");
+    assert_eq!(f.n(&id), 0);
+    f.assert_clean();
 }
 
 /// A session's file: its two slots, and the seq of the record in each, if there is one.
@@ -466,6 +585,11 @@ fn creation_over_what_is_there() {
         fs::set_permissions(f.path.join(id.expose()), fs::Permissions::from_mode(0o600)).expect("changed");
         if stillborn {
             assert_eq!(f.finding_names(), ["stillborn"]);
+            assert_eq!(f.store.sweep(&SweepOptions::default()).expect("swept").removed, 1);
+            f.assert_clean();
+            fs::write(f.path.join(id.expose()), "").expect("written");
+            fs::set_permissions(f.path.join(id.expose()), fs::Permissions::from_mode(0o600))
+                .expect("changed");
             assert_eq!(f.store.load(&SessionRef::from(&id)).expect("loads"), None);
             f.store.insert(&id, &mut session).expect("inserted");
             assert!(f.store.load(&SessionRef::from(&id)).expect("loads").is_some());
@@ -479,6 +603,26 @@ fn creation_over_what_is_there() {
         f.inserted(id.expose());
         assert_eq!(class(f.store.insert(&id, &mut session)), ErrorClass::Conflict);
     }
+}
+
+/// A temp that is no file is not the store's.
+#[test]
+fn a_foreign_temp_is_left_alone() {
+    let f = Fixture::plain();
+    let (id, mut session) = f.created();
+    let temp = f.path.join(format!(".tmp.{}", id.id().expect("an ID").expose()));
+    symlink("nowhere", &temp).expect("a link");
+    session.insert("big", &"x".repeat(9000)).expect("fits");
+    assert_eq!(class(f.store.save(&mut session)), ErrorClass::Io);
+    assert!(f.store.delete(&id).expect("deleted"));
+    f.store.sweep(&SweepOptions::default()).expect("swept");
+    assert!(fs::symlink_metadata(&temp).is_ok());
+    // One that is a file goes with the session: it is a copy of it.
+    let (id, _) = f.created();
+    let temp = f.path.join(format!(".tmp.{}", id.id().expect("an ID").expose()));
+    fs::write(&temp, "a copy").expect("written");
+    assert!(f.store.delete(&id).expect("deleted"));
+    assert!(!temp.exists());
 }
 
 /// Exercises DEL-1.

@@ -72,12 +72,12 @@ kinds! {
     LockFileMissing = "lock-file-missing", Warning;
     /// A lock file holds something.
     LockFileNotEmpty = "lock-file-not-empty", Warning;
-    /// Its lock was not free in time, so it could not be judged.
+    /// Its lock was not to be had, so it could not be judged.
     Busy = "busy", Warning;
 }
 
-/// Where a finding is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a finding is. `Debug` hides IDs as [`Place::path`] does.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place {
     /// The store's directory itself.
@@ -117,6 +117,12 @@ impl Place {
             Place::Session(session) | Place::Temp(session) => Some(session),
             _ => None,
         }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path(false))
     }
 }
 
@@ -186,6 +192,7 @@ mod tests {
     fn names_are_hidden_and_escaped() {
         let shown = |path: &[u8]| Place::Entry(path.to_vec()).path(false);
         assert_eq!(shown(b"lost+found"), "lost+found");
+        assert_eq!(format!("{:?}", Place::Entry(b"AAAAAAAAAAAAAAAAAAAAAA~".to_vec())), "#8a5bdb4c~");
         assert_eq!(shown(b"AAAAAAAAAAAAAAAAAAAAAA~"), "#8a5bdb4c~");
         assert_eq!(shown(b".tmp.AAAAAAAAAAAAAAAAAAAAAA.1"), ".tmp.#8a5bdb4c.1");
         assert_eq!(shown(b"a\xffb\n"), "a\\xffb\\n");

@@ -5,7 +5,6 @@ use std::io;
 use super::finding::{Finding, FindingKind, Place};
 use super::{Check, Event};
 use crate::dir::{Access, Opened};
-use crate::error::Error;
 use crate::marker::{Durability, Marker};
 use crate::names::FileName;
 use crate::record::envelope::Envelope;
@@ -28,16 +27,10 @@ impl Check<'_> {
         if let Ok(Some(first)) = &seen
             && first.findings.iter().any(Finding::could_be_a_writer)
         {
-            // CHK-2.
-            match self.lock(name.session()) {
-                Ok(_guard) => seen = self.look(name),
-                Err(Error::Busy { .. }) => {
-                    let detail = "cannot be judged: its lock was held all the time; check again";
-                    self.found(FindingKind::Busy, Rule::Chk6, place.clone(), detail);
-                    return;
-                }
-                // There is no lock to take: the lock files have findings of their own.
-                Err(_) => {}
+            let index = name.session().key().lock_file();
+            match self.under_lock(index, &place, |check| check.look(name)) {
+                Some(again) => seen = again,
+                None => return,
             }
         }
         match seen {
@@ -188,16 +181,24 @@ impl Look<'_> {
             let place = self.place.clone();
             self.seen.findings.push(Finding { kind, rule, place, offset: None, detail });
         }
-        for (key, at) in record::keys(bytes, envelope).unwrap_or_default() {
-            if !record::KEYS.contains(&key) && !key.contains('.') {
-                let detail = format!(
-                    "has the key {key:?}, which SPEC.md may define one day; private keys have a full stop"
-                );
-                self.add(FindingKind::UnknownKey, Fault::new(Rule::Body17, base + at), detail);
-            }
+        let keys = record::keys(bytes, envelope).unwrap_or_default();
+        let mut unknown = keys.iter().filter(|(key, _)| !record::KEYS.contains(key) && !key.contains('.'));
+        for (key, at) in unknown.by_ref().take(UNKNOWN_MOST) {
+            let short: String = key.chars().take(40).collect();
+            let detail = format!(
+                "has the key {short:?}, which SPEC.md may define one day; private keys have a full stop"
+            );
+            self.add(FindingKind::UnknownKey, Fault::new(Rule::Body17, base + at), detail);
+        }
+        if let Some((_, at)) = unknown.next() {
+            let detail = format!("has {} more such keys", unknown.count() + 1);
+            self.add(FindingKind::UnknownKey, Fault::new(Rule::Body17, base + at), detail);
         }
     }
 }
+
+/// How many unknown keys of one session are reported one by one.
+const UNKNOWN_MOST: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,24 @@
 use super::cbor::key_order;
 
 /// The encoded entries of a map, sorted, and how many bytes they take.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// Keys and values stand in one buffer, so that a record of millions of tiny entries takes little more memory than
+/// its file.
+#[derive(Clone, Default)]
 pub(crate) struct Attributes {
-    entries: Vec<(Box<str>, Box<[u8]>)>,
+    buffer: Vec<u8>,
+    /// Where each entry's key and value stand, in the order of the keys.
+    entries: Vec<Entry>,
     total: usize,
+}
+
+/// A key and, right after it, its encoded value. Offsets of 32 bits: a record has at most 16 MiB, and the buffer is
+/// packed before what was replaced takes as much again.
+#[derive(Clone, Copy)]
+struct Entry {
+    key: u32,
+    value: u32,
+    end: u32,
 }
 
 impl Attributes {
@@ -35,34 +49,116 @@ impl Attributes {
     }
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
-        self.entries.iter().map(|(key, encoded)| (&**key, &**encoded))
+        self.entries.iter().map(|&entry| (self.key(entry), self.value(entry)))
     }
 
     pub(crate) fn encoded(&self, key: &str) -> Option<&[u8]> {
-        self.find(key).ok().map(|index| &*self.entries[index].1)
+        self.find(key).ok().map(|index| self.value(self.entries[index]))
     }
 
-    pub(crate) fn set(&mut self, key: &str, encoded: Box<[u8]>) {
-        self.total = self.total - self.size_of(key) + Self::size(key, &encoded);
-        match self.find(key) {
-            Ok(index) => self.entries[index].1 = encoded,
-            Err(index) => self.entries.insert(index, (key.into(), encoded)),
+    pub(crate) fn set(&mut self, key: &str, encoded: &[u8]) {
+        self.total = self.total - self.size_of(key) + Self::size(key, encoded);
+        let place = self.find(key);
+        let entry = self.append(key, encoded);
+        match place {
+            Ok(index) => self.entries[index] = entry,
+            Err(index) => self.entries.insert(index, entry),
         }
+        self.pack();
     }
 
     /// Adds an entry whose key comes after all others.
     pub(crate) fn push_sorted(&mut self, key: &str, encoded: &[u8]) {
-        debug_assert!(self.entries.last().is_none_or(|(last, _)| key_order(last, key).is_lt()));
+        debug_assert!(self.entries.last().is_none_or(|&last| key_order(self.key(last), key).is_lt()));
         self.total += Self::size(key, encoded);
-        self.entries.push((key.into(), encoded.into()));
+        let entry = self.append(key, encoded);
+        self.entries.push(entry);
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> bool {
         self.total -= self.size_of(key);
-        self.find(key).map(|index| self.entries.remove(index)).is_ok()
+        let removed = self.find(key).map(|index| self.entries.remove(index)).is_ok();
+        self.pack();
+        removed
     }
 
     fn find(&self, key: &str) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(at, _)| key_order(at, key))
+        self.entries.binary_search_by(|&entry| key_order(self.key(entry), key))
+    }
+
+    fn key(&self, entry: Entry) -> &str {
+        // Only a `&str` is ever put there.
+        std::str::from_utf8(&self.buffer[entry.key as usize..entry.value as usize]).unwrap_or_default()
+    }
+
+    fn value(&self, entry: Entry) -> &[u8] {
+        &self.buffer[entry.value as usize..entry.end as usize]
+    }
+
+    fn append(&mut self, key: &str, encoded: &[u8]) -> Entry {
+        // The caller has checked the session's size against REC-8.
+        let at = |buffer: &Vec<u8>| u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let key_at = at(&self.buffer);
+        self.buffer.extend_from_slice(key.as_bytes());
+        let value = at(&self.buffer);
+        self.buffer.extend_from_slice(encoded);
+        Entry { key: key_at, value, end: at(&self.buffer) }
+    }
+
+    /// Drops what was replaced or removed, once it is as much as what is there.
+    fn pack(&mut self) {
+        if self.buffer.len() > 2 * self.total + 1024 {
+            let mut packed = Attributes::default();
+            for (key, encoded) in self.iter() {
+                packed.push_sorted(key, encoded);
+            }
+            *self = packed;
+        }
+    }
+}
+
+impl PartialEq for Attributes {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl std::fmt::Debug for Attributes {
+    /// Without the values, which may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} entries", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Against a model: what is set and removed is there, in order, and the buffer does not grow for ever.
+    #[test]
+    fn it_is_a_sorted_map() {
+        let mut attributes = Attributes::default();
+        let mut model: BTreeMap<(usize, String), Vec<u8>> = BTreeMap::new();
+        let mut random = 1u64;
+        for step in 0..20_000u32 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let number = (random >> 33) % 50;
+            let key = "k".repeat(usize::try_from(number % 7).expect("small")) + &number.to_string();
+            if random >> 62 == 0 {
+                assert_eq!(attributes.remove(&key), model.remove(&(key.len(), key)).is_some());
+            } else {
+                let value = step.to_be_bytes().to_vec();
+                attributes.set(&key, &value);
+                model.insert((key.len(), key), value);
+            }
+            let size: usize = model.iter().map(|((_, key), value)| Attributes::size(key, value)).sum();
+            assert_eq!(attributes.total(), size);
+            assert!(attributes.buffer.len() <= 2 * size + 1024 + 64);
+        }
+        let expected: Vec<_> =
+            model.iter().map(|((_, key), value)| (key.as_str(), value.as_slice())).collect();
+        assert_eq!(attributes.iter().collect::<Vec<_>>(), expected);
+        assert!(model.len() > 30);
     }
 }

@@ -282,7 +282,7 @@ impl Session {
         let encoded = value::encode(value, IN_DATA).map_err(|e| e.inside(&shown()))?;
         let old = self.content.data.size_of(key);
         self.room_for(&shown(), Attributes::size(key, &encoded), old)?;
-        self.content.data.set(key, encoded.into());
+        self.content.data.set(key, &encoded);
         Ok(())
     }
 
@@ -349,7 +349,8 @@ impl Session {
     /// The next revision of `self`, as the content of `current` replaced by that of `self` at `now`.
     pub(crate) fn next(&self, current: &Session, now: UnixMillis) -> Session {
         Session {
-            reference: self.reference.clone(),
+            // Whatever an update's function has put in the place of the session, its name stays (BODY-5).
+            reference: current.reference.clone(),
             rev: current.rev + 1,
             created: current.created,
             accessed: time::accessed_at(now, current.accessed),
@@ -377,7 +378,7 @@ impl Session {
             return false;
         }
         self.content = content;
-        self.content.unknown.set(IMPORTED, imported(self.rev + 1));
+        self.content.unknown.set(IMPORTED, &imported(self.rev + 1));
         true
     }
 
@@ -393,10 +394,11 @@ impl Session {
         Session { reference: Some(reference), rev: 1, ..self.clone() }
     }
 
-    /// The session under a new ID, after a rotation at `now` (ROT-3).
-    pub(crate) fn rotated(&self, reference: SessionRef, now: UnixMillis) -> Session {
+    /// The session under a new ID, after a rotation of `current` at `now` (ROT-3).
+    pub(crate) fn rotated(&self, current: &Session, reference: SessionRef, now: UnixMillis) -> Session {
         let mut next = self.first(reference);
-        next.accessed = time::accessed_at(now, self.accessed);
+        next.created = current.created;
+        next.accessed = time::accessed_at(now, current.accessed);
         next.content.tokens.clear();
         next.content.csrf = None;
         next

@@ -1,6 +1,5 @@
 //! The store on disk: the operations of SPEC.md section 10, each a few lines over reading, locking and writing.
 
-use std::cell::Cell;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,22 +10,18 @@ use super::synced::Synced;
 use super::write::Place;
 use crate::dir::{Access, Dir, Entries};
 use crate::error::{Error, NotAStore, Result, Unsupported};
-use crate::locks::{Guard, Locks, Mode};
+use crate::locks::{self, Guard, Locks, Mode, enter};
 use crate::marker::{Durability, Marker};
 use crate::names::{self, Entry, EntryType, FileName, SessionId, SessionRef};
 use crate::open::{self, Clock, Options};
 use crate::read::{self, Current, ROUNDS, Round};
 use crate::record::Session;
 use crate::rule::{Fault, Rule};
+use crate::slots::SPARE;
 use crate::time::UnixMillis;
 
 /// How many generated IDs may be taken before that is an error. One is, with luck, in 2^128.
 const IDS_MOST: u32 = 8;
-
-thread_local! {
-    /// Whether this thread is in an update's function: calls into a store from there are refused.
-    static IN_UPDATE: Cell<bool> = const { Cell::new(false) };
-}
 
 /// A store in a directory. Any number of threads and processes can work on one at the same time.
 ///
@@ -113,18 +108,29 @@ impl Options {
     }
 }
 
-/// Changes the durability of a store (MARK-6). Processes that have it open keep to the old one until they open
-/// it again.
+/// Changes the durability of a store (MARK-6, MARK-7). Processes that have it open keep to the old one until they
+/// open it again.
 ///
 /// # Errors
-/// `busy` if a writer is at work for longer than the options' patience; as [`Options::open`].
+/// `busy` if a writer is at work for longer than the options' patience; `outcome-unknown` if the change may not
+/// survive a power loss; as [`Options::open`].
 pub fn set_durability(path: impl AsRef<Path>, options: &Options, durability: Durability) -> Result<()> {
-    let store = options.open_existing(path.as_ref())?;
+    enter()?;
+    let failed = |error| Error::io("change the marker", None, error);
+    let mut store = options.open_existing(path.as_ref())?;
     store.writable()?;
     let all: Vec<u8> = (0..names::LOCK_FILES).collect();
     let _guards = store.locks.lock_many(&store.dir, &all, options.patience)?;
-    let marker = Marker { durability, ..open::read_marker(&store.dir)? };
-    store.dir.write_marker(&marker.text()).map_err(|error| Error::io("change the marker", None, error))
+    // Somebody else may have changed it before we had the locks.
+    store.marker = open::read_marker(&store.dir)?;
+    store.writable()?;
+    if durability == Durability::Power && store.marker.durability == Durability::Process {
+        store.sync_all()?;
+    }
+    let marker = Marker { durability, ..store.marker };
+    store.dir.write_marker(&marker.text()).map_err(failed)?;
+    let operation = "sync the directory";
+    store.dir.sync().map_err(|source| Error::OutcomeUnknown { operation, session: None, source })
 }
 
 impl DirectoryStore {
@@ -170,6 +176,7 @@ impl DirectoryStore {
     /// # Errors
     /// `io` if the store cannot be listed.
     pub fn references(&self) -> Result<impl Iterator<Item = Result<SessionRef>> + '_> {
+        enter()?;
         let failed = |error| Error::io("list the store", None, error);
         let naming = self.marker.naming;
         Ok(self.dir.entries().map_err(failed)?.filter_map(move |entry| match entry {
@@ -242,13 +249,16 @@ impl DirectoryStore {
 
     /// Reads a session without a lock. Section 10.2.
     pub(crate) fn read(&self, name: &FileName) -> Result<Option<Box<Current>>> {
+        self.last_round(name)?.settled(name)
+    }
+
+    /// The round that settles it.
+    pub(crate) fn last_round(&self, name: &FileName) -> Result<Round> {
         let mut round = Round::Absent;
         for _ in 0..ROUNDS {
             round = read::round(&self.dir, &self.marker, name, Access::Read)?;
-            match round {
-                Round::Absent => return Ok(None),
-                Round::Current(current) => return Ok(Some(current)),
-                Round::Stillborn | Round::Again(_) => {}
+            if !matches!(round, Round::Again(_)) {
+                return Ok(round);
             }
         }
         // READ-6.
@@ -258,11 +268,12 @@ impl DirectoryStore {
                 round = read::round(&self.dir, &self.marker, name, Access::Read)?;
                 Some(guard)
             }
-            Err(error @ Error::Busy { .. }) => return Err(error.about(name.session().shown())),
-            // The lock file cannot be opened: what was seen last has to do.
-            Err(_) => None,
+            // The lock file is not there, or not for us to open: what was seen last has to do.
+            Err(Error::NotAStore { .. }) => None,
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => None,
+            Err(error) => return Err(error.about(name.session().shown())),
         };
-        round.settled(name)
+        Ok(round)
     }
 
     /// Stores a session's first revision. The lock is held.
@@ -293,30 +304,34 @@ impl DirectoryStore {
 /// The seq of a session's first record (section 7.1).
 const FIRST_SEQ: u64 = 2;
 
-/// Refuses a call from within an update's function.
-fn enter() -> Result<()> {
-    if IN_UPDATE.get() { Err(Error::Reentrant) } else { Ok(()) }
-}
-
-/// Runs an update's function; whatever becomes of it, the thread is out of it afterwards.
-fn run(change: &mut dyn FnMut(&mut Session) -> Result<()>, session: &mut Session) -> Result<()> {
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            IN_UPDATE.set(false);
-        }
-    }
-    IN_UPDATE.set(true);
-    let _leave = Leave;
-    change(session)
-}
-
 /// WRITE-1: the current record is the one that the change to `reference` is based on.
 fn based_on(session: &Session, current: &Session, reference: &SessionRef) -> Result<()> {
     if session.rev() == current.rev() && session.created() == current.created() {
         return Ok(());
     }
     Err(Error::Conflict { session: reference.shown() })
+}
+
+impl DirectoryStore {
+    /// Puts all sessions on stable storage, and removes the stillborn, which a store of durability `power` does not
+    /// have. All locks are held. MARK-7.
+    fn sync_all(&self) -> Result<()> {
+        let failed = |error| Error::io("sync the sessions", None, error);
+        for entry in self.dir.entries().map_err(failed)? {
+            let (name, kind) = entry.map_err(failed)?;
+            let Entry::Session(name) = names::entry(&name, kind, self.marker.naming) else { continue };
+            match read::round(&self.dir, &self.marker, &name, Access::Read) {
+                Ok(Round::Stillborn) => {
+                    self.dir.unlink(&name).map_err(failed)?;
+                }
+                Ok(Round::Current(current)) => current.file.sync().map_err(failed)?,
+                // What is corrupt stays so.
+                Ok(Round::Absent | Round::Again(_)) | Err(Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.dir.sync().map_err(failed)
+    }
 }
 
 impl SessionStore for DirectoryStore {
@@ -358,7 +373,7 @@ impl SessionStore for DirectoryStore {
             return Ok(());
         }
         let next = session.next(&stored, now);
-        self.put(&name, &current, &next)?;
+        self.put(&name, &current, &next, SPARE)?;
         *session = next;
         Ok(())
     }
@@ -376,7 +391,7 @@ impl SessionStore for DirectoryStore {
         let now = self.now();
         let (current, stored) = self.current(&name, session, now)?;
         let mut changed = stored.clone();
-        run(change, &mut changed)?;
+        locks::run(|| change(&mut changed))?;
         if !guard.is_ours() {
             // LOCK-12: this is a child, forked within `change`. The parent holds the lock and does the update.
             return Err(Error::Reentrant);
@@ -385,7 +400,7 @@ impl SessionStore for DirectoryStore {
             return Ok(stored);
         }
         let next = changed.next(&stored, now);
-        self.put(&name, &current, &next)?;
+        self.put(&name, &current, &next, SPARE)?;
         Ok(next)
     }
 
@@ -407,9 +422,10 @@ impl SessionStore for DirectoryStore {
             return Ok(false);
         }
         let _guard = self.lock(&name)?;
+        let now = self.now();
         let (current, stored) = self.current(&name, session, now)?;
         match stored.touched(now, self.resolution) {
-            Some(next) => self.put(&name, &current, &next).map(|()| true),
+            Some(next) => self.put(&name, &current, &next, 0).map(|()| true),
             None => Ok(false),
         }
     }
@@ -428,6 +444,7 @@ impl SessionStore for DirectoryStore {
         let Some(old_reference) = session.reference().cloned() else { return self.create(session) };
         let old_name = self.name(&old_reference)?;
         let old_lock = old_name.session().key().lock_file();
+        let mut unsure = None;
         let (id, stored) = self.with_new_id(|reference, name| {
             let locks = [old_lock, name.session().key().lock_file()];
             let _guards = self
@@ -440,20 +457,23 @@ impl SessionStore for DirectoryStore {
             if self.is_file(name)? {
                 return Err(Error::Conflict { session: name.session().shown() });
             }
-            let next = session.rotated(reference, now);
+            let next = session.rotated(&stored, reference, now);
             // ROT-1: in this order, so that a crash in between leaves the old session without the new rights.
             self.put_first(name, &next, Place::Fresh)?;
-            if let Err(error) = self.remove(&old_name) {
-                if !matches!(error, Error::OutcomeUnknown { .. }) {
+            match self.remove(&old_name) {
+                Ok(_) => {}
+                // The old one is gone, though not yet for sure after a power loss; the new one is there.
+                Err(error @ Error::OutcomeUnknown { .. }) => unsure = Some(error),
+                Err(error) => {
                     // The old one stays, so the new one, whose ID nobody learns, is to go.
                     let _ = self.remove(name);
+                    return Err(error);
                 }
-                return Err(error);
             }
             Ok(next)
         })?;
         *session = stored;
-        Ok(id)
+        unsure.map_or(Ok(id), Err)
     }
 
     fn iter_sessions(&self) -> Result<Box<dyn Iterator<Item = Result<Session>> + '_>> {
@@ -474,6 +494,9 @@ impl Iterator for Sessions<'_> {
     type Item = Result<Session>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Err(error) = enter() {
+            return Some(Err(error));
+        }
         loop {
             let (name, kind) = match self.entries.next()? {
                 Ok(entry) => entry,

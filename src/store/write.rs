@@ -7,7 +7,7 @@ use super::directory::DirectoryStore;
 use super::synced::Stamp;
 use crate::error::{Error, Result};
 use crate::marker::Durability;
-use crate::names::FileName;
+use crate::names::{EntryType, FileName};
 use crate::read::Current;
 use crate::record::Session;
 use crate::slots::{self, SPARE};
@@ -32,7 +32,9 @@ impl DirectoryStore {
     }
 
     /// Writes `next`, the record after `current`, in place or by a new file.
-    pub(super) fn put(&self, name: &FileName, current: &Current, next: &Session) -> Result<()> {
+    ///
+    /// A record that grows by its numbers alone may use the slot to its end (SLOT-5).
+    pub(super) fn put(&self, name: &FileName, current: &Current, next: &Session, spare: usize) -> Result<()> {
         let seq = current.seq() + 1;
         let record = next.encode(seq, self.marker.naming)?;
         let slot_size = current.slot_size();
@@ -40,7 +42,7 @@ impl DirectoryStore {
         let identity = current.stat.identity;
         let suspect = self.synced.is_suspect(&key, identity);
         // WRITE-6.
-        if record.len() + SPARE > slot_size || current.stat.links != 1 || suspect {
+        if record.len() + spare > slot_size || current.stat.links != 1 || suspect {
             return self.put_file(name, seq, &record, Place::OverSession);
         }
         if record.len() + SPARE <= slot_size / SHRINK && slot_size > slots::SLOT_MIN {
@@ -60,11 +62,25 @@ impl DirectoryStore {
                 return self.put_file(name, seq, &record, Place::OverSession);
             }
         }
-        self.put_slot(name, current, seq, &record)
+        let Some(source) = self.put_slot(name, current, seq, &record)? else { return Ok(()) };
+        // WRITE-7. Other processes would take the record for one that a sync can save, so it does not stay.
+        let record = next.encode(seq + 1, self.marker.naming)?;
+        self.put_file(name, seq + 1, &record, Place::OverSession).map_err(|_| Error::OutcomeUnknown {
+            operation: "sync a session",
+            session: Some(name.session().shown()),
+            source,
+        })
     }
 
-    /// Overwrites the slot that does not hold the current record. WRITE-3, WRITE-5, WRITE-7, WRITE-8.
-    fn put_slot(&self, name: &FileName, current: &Current, seq: u64, record: &[u8]) -> Result<()> {
+    /// Overwrites the slot that does not hold the current record. WRITE-3, WRITE-5, WRITE-8. Returns the error of
+    /// the sync, where that failed.
+    fn put_slot(
+        &self,
+        name: &FileName,
+        current: &Current,
+        seq: u64,
+        record: &[u8],
+    ) -> Result<Option<io::Error>> {
         let session = Some(name.session().shown());
         let slot_size = current.slot_size();
         let slot = padded(record, slot_size);
@@ -82,11 +98,11 @@ impl DirectoryStore {
             let key = name.session().key();
             if let Err(source) = current.file.sync() {
                 self.synced.failed(key, current.stat.identity);
-                return Err(Error::OutcomeUnknown { operation: "sync a session", session, source });
+                return Ok(Some(source));
             }
             self.synced.done(key, Stamp::new(current.stat.identity, seq, record));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Makes a session file that holds record `seq` alone. WRITE-12 to WRITE-15.
@@ -102,7 +118,7 @@ impl DirectoryStore {
             Ok(identity) => identity,
             Err(error) => {
                 // What cannot be unlinked now is debris, which the next holder of the lock removes.
-                let _ = self.dir.unlink_temp(name);
+                let _ = self.remove_temp(name);
                 return Err(match error.kind() {
                     io::ErrorKind::AlreadyExists => Error::Conflict { session: name.session().shown() },
                     _ => Error::io("write a session's file", session, error),
@@ -113,6 +129,10 @@ impl DirectoryStore {
             if let Err(source) = self.dir.sync() {
                 // The new file has its record, but perhaps not its name.
                 self.synced.failed(name.session().key(), identity);
+                if place == Place::Fresh {
+                    // Nobody learns the ID, so nobody could delete it.
+                    let _ = self.dir.unlink(name);
+                }
                 return Err(Error::OutcomeUnknown { operation: "sync the directory", session, source });
             }
             self.synced.done(name.session().key(), Stamp::new(identity, seq, record));
@@ -125,14 +145,16 @@ impl DirectoryStore {
         let file = match self.dir.create_temp(name) {
             // Debris of somebody who was killed: we hold the lock, so nobody is at work on it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.dir.unlink_temp(name)?;
+                self.remove_temp(name)?;
                 self.dir.create_temp(name)
             }
             made => made,
         }
         .map_err(|error| match error.kind() {
             // Not the name's, which is what `AlreadyExists` says to the caller.
-            io::ErrorKind::AlreadyExists => io::Error::other("the temp is there again"),
+            io::ErrorKind::AlreadyExists => io::Error::other(
+                "something that is no file has taken the name of the session's temp; move it away",
+            ),
             _ => error,
         })?;
         let slot_size = slots::slot_for(record.len());
@@ -146,11 +168,23 @@ impl DirectoryStore {
         Ok(file.stat()?.identity)
     }
 
-    /// Unlinks a session's file, whatever it holds; says whether it was there. DEL-1 to DEL-3.
+    /// Unlinks a session's temp, if it is a file: under the lock it is debris. Anything else of that name is foreign
+    /// (NAME-10).
+    pub(crate) fn remove_temp(&self, name: &FileName) -> io::Result<bool> {
+        match self.dir.stat_entry(name.temp().as_bytes())? {
+            Some(stat) if stat.kind == EntryType::Regular => self.dir.unlink_temp(name),
+            _ => Ok(false),
+        }
+    }
+
+    /// Unlinks a session's file and its temp, whatever they hold; says whether the file was there. DEL-1 to DEL-3.
     pub(crate) fn remove(&self, name: &FileName) -> Result<bool> {
         let session = Some(name.session().shown());
         let failed = |error| Error::io("delete a session", session, error);
-        let was_there = self.is_file(name)? && self.dir.unlink(name).map_err(failed)?;
+        let is_there = self.is_file(name)?;
+        // A copy of the session that a killed writer left. Before the file, so that an error here has changed nothing.
+        self.remove_temp(name).map_err(failed)?;
+        let was_there = is_there && self.dir.unlink(name).map_err(failed)?;
         self.synced.forget(&name.session().key());
         // Also where it was not there: whoever unlinked it may have been killed before this.
         if self.durable()

@@ -1,6 +1,7 @@
 //! What damage does: to readers, and to the checker.
 
 use super::*;
+use crate::error::Error;
 use crate::names::{Naming, SessionId, SessionRef};
 
 /// A session file with records of the given seqs and sizes of attribute, the older first.
@@ -158,4 +159,64 @@ fn a_slot_is_judged_by_its_record_alone() {
     zero.swap_with_slice(one);
     let (read, _) = judged(&sample, &sample.bytes);
     assert!(matches!(read, Err(Error::Corrupt { fault: Fault { rule: Rule::Slot2, .. }, .. })));
+}
+
+/// Exercises READ-4. While 513 is written over 511 its head can read as 257: older than the record before, and of the
+/// right parity. So a record is current without a second look only beside the very record before it.
+#[test]
+fn a_mixture_of_two_heads_does_not_pass_for_an_old_record() {
+    let sample =
+        sample("AAAAAAAAAAAAAAAAAAAAAA", Naming::Plain, Durability::Power, &[(510, 100), (511, 100)]);
+    let size = sample.bytes.len() / 2;
+    assert!(matches!(slots::choose(&sample.bytes, false), Verdict::Current(1, _)));
+    let mut bytes = sample.bytes.clone();
+    // d9d9f7 da53455344 85 01 80, and then the seq.
+    assert_eq!(bytes[size + 11..size + 14], [0x19, 0x01, 0xff]);
+    bytes[size + 13] = 0x01;
+    assert!(matches!(slots::choose(&bytes, false), Verdict::Candidate(0, envelope) if envelope.seq == 510));
+    // Whatever the mixture, and wherever the bytes change from the old head to the new one.
+    let head = |seq: u64| {
+        let mut head = vec![];
+        record::cbor::put_head(&mut head, record::cbor::UNSIGNED, seq);
+        head.resize(9, 0x58);
+        head
+    };
+    for seq in [1u64, 21, 23, 255, 511, 65_533, 65_535, 0xffff_ffff, 0xffff_fffd, (1 << 52) - 1] {
+        let (old, new) = (head(seq), head(seq + 2));
+        for mixture in 0..512usize {
+            let mixed: Vec<u8> =
+                (0..9).map(|byte| if mixture >> byte & 1 == 0 { old[byte] } else { new[byte] }).collect();
+            if let Ok(read) = record::cbor::head(&mixed, 0) {
+                assert!(
+                    read.major != record::cbor::UNSIGNED || read.argument + 2 != seq,
+                    "{seq}: {mixed:02x?} reads as the one before"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_great_many_unknown_keys_are_few_findings() {
+    let sample = sample("AAAAAAAAAAAAAAAAAAAAAA", Naming::Plain, Durability::Power, &[(2, 1)]);
+    let record = {
+        let process = false;
+        let Verdict::Current(0, envelope) = slots::choose(&sample.bytes, process) else { panic!("sound") };
+        let body = &sample.bytes[envelope.body.0..envelope.body.1];
+        // 7 entries become 1,007: the new ones have long keys, and so stand last.
+        let mut longer = vec![0xb9, 0x03, 0xef];
+        assert_eq!(body[0], 0xa7);
+        longer.extend(&body[1..]);
+        for n in 0..1000 {
+            record::cbor::put_text(&mut longer, &format!("{}{n:04}", "k".repeat(60)));
+            longer.push(0xf6);
+        }
+        record::envelope::build(2, &longer)
+    };
+    let size = slots::slot_for(record.len());
+    let mut bytes = vec![0; 2 * size];
+    bytes[..record.len()].copy_from_slice(&record);
+    let (read, findings) = judged(&sample, &bytes);
+    read.expect("readers ignore them");
+    assert_eq!(findings, UNKNOWN_MOST + 1);
 }
