@@ -53,6 +53,7 @@ rules! {
     Dir6 = "DIR-6", "5.1";
     Dir7 = "DIR-7", "5.1";
     Dir8 = "DIR-8", "5.1";
+    Dir9 = "DIR-9", "5.1";
     Mark1 = "MARK-1", "5.2";
     Mark2 = "MARK-2", "5.2";
     Mark3 = "MARK-3", "5.2";

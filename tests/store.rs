@@ -316,7 +316,7 @@ fn what_is_no_file_is_left_alone() {
     drop(socket);
 }
 
-/// Exercises DIR-1, DIR-2, DIR-3.
+/// Exercises DIR-1, DIR-2, DIR-3, DIR-9.
 #[test]
 fn making_a_store() {
     let tmp = tempfile::tempdir().expect("a temporary directory");
