@@ -605,6 +605,26 @@ fn creation_over_what_is_there() {
     }
 }
 
+/// Exercises WRITE-12. What a killed writer left is not built on: neither its bytes, nor a file that has another name.
+#[test]
+fn debris_is_not_built_on() {
+    Fixture::each(|f| {
+        let (id, mut session) = f.created();
+        let name = f.file(&id).file_name().expect("named").to_string_lossy().into_owned();
+        let temp = f.path.join(format!(".tmp.{name}"));
+        let elsewhere = f.outside().join("elsewhere");
+        fs::write(&elsewhere, vec![0xa5; 100_000]).expect("written");
+        fs::hard_link(&elsewhere, &temp).expect("linked");
+        session.insert("big", &"x".repeat(9000)).expect("fits");
+        f.store.save(&mut session).expect("replaced");
+        assert_eq!(f.store.load(&id).expect("loads"), Some(session));
+        assert_eq!(fs::metadata(f.file(&id)).expect("there").len(), 2 * 16_384);
+        assert_eq!(fs::read(&elsewhere).expect("there"), vec![0xa5; 100_000]);
+        assert!(!temp.exists());
+        f.assert_clean();
+    });
+}
+
 /// A temp that is no file is not the store's.
 #[test]
 fn a_foreign_temp_is_left_alone() {
