@@ -43,7 +43,7 @@ pub enum Event<'a> {
 }
 
 /// Checks the store in the directory `path`, and calls `tell` for each event. Memory is bounded by that of one
-/// session's file, 32 MiB at most, and of what it means, at most four times as much.
+/// session's file, 32 MiB at most, and of what it means, less than twice as much again.
 ///
 /// # Errors
 /// The directory is no store, or cannot be opened or listed. What is wrong with what is in it comes as findings.

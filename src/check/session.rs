@@ -181,18 +181,26 @@ impl Look<'_> {
             let place = self.place.clone();
             self.seen.findings.push(Finding { kind, rule, place, offset: None, detail });
         }
-        let keys = record::keys(bytes, envelope).unwrap_or_default();
-        let mut unknown = keys.iter().filter(|(key, _)| !record::KEYS.contains(key) && !key.contains('.'));
-        for (key, at) in unknown.by_ref().take(UNKNOWN_MOST) {
-            let short: String = key.chars().take(40).collect();
-            let detail = format!(
-                "has the key {short:?}, which SPEC.md may define one day; private keys have a full stop"
-            );
-            self.add(FindingKind::UnknownKey, Fault::new(Rule::Body17, base + at), detail);
-        }
-        if let Some((_, at)) = unknown.next() {
-            let detail = format!("has {} more such keys", unknown.count() + 1);
-            self.add(FindingKind::UnknownKey, Fault::new(Rule::Body17, base + at), detail);
+        let (mut unknown, mut first_beyond) = (0, 0);
+        // The record has been decoded, so it can be read again.
+        let _ = record::for_each_key(bytes, envelope, &mut |key, at| {
+            if record::KEYS.contains(&key) || key.contains('.') {
+                return;
+            }
+            unknown += 1;
+            if unknown <= UNKNOWN_MOST {
+                let short: String = key.chars().take(40).collect();
+                let detail = format!(
+                    "has the key {short:?}, which SPEC.md may define one day; private keys have a full stop"
+                );
+                self.add(FindingKind::UnknownKey, Fault::new(Rule::Body17, base + at), detail);
+            } else if unknown == UNKNOWN_MOST + 1 {
+                first_beyond = base + at;
+            }
+        });
+        if unknown > UNKNOWN_MOST {
+            let detail = format!("has {} more such keys", unknown - UNKNOWN_MOST);
+            self.add(FindingKind::UnknownKey, Fault::new(Rule::Body17, first_beyond), detail);
         }
     }
 }

@@ -144,19 +144,22 @@ const TOKENS: usize = 9;
 const CSRF: usize = 10;
 const DATA: usize = 11;
 
-/// The keys of the body's map and where their heads stand. For a record that has been decoded.
-pub(crate) fn keys<'a>(record: &'a [u8], envelope: &Envelope) -> Result<Vec<(&'a str, usize)>, Fault> {
+/// Calls `each` with the keys of the body's map and where their heads stand. For a record that has been decoded.
+pub(crate) fn for_each_key(
+    record: &[u8],
+    envelope: &Envelope,
+    each: &mut dyn FnMut(&str, usize),
+) -> Result<(), Fault> {
     let (at, end) = envelope.body;
     let body = &record[..end];
-    let mut keys = Vec::new();
-    let Some(mut map) = MapReader::open(body, at, 0)? else { return Ok(keys) };
+    let Some(mut map) = MapReader::open(body, at, 0)? else { return Ok(()) };
     let mut key_at = map.end();
     while let Some((key, value_at)) = map.key()? {
-        keys.push((key, key_at));
+        each(key, key_at);
         key_at = cbor::value(body, value_at, 1)?;
         map.resume(key_at);
     }
-    Ok(keys)
+    Ok(())
 }
 
 /// A body that has been read strictly, of which nothing is understood yet.

@@ -10,7 +10,7 @@ pub(crate) mod envelope;
 mod session;
 pub(crate) mod value;
 
-pub(crate) use body::{KEYS, keys};
+pub(crate) use body::{KEYS, for_each_key};
 pub use session::{ADDR_MAX, Session, TOKEN_MAX, TOKENS_MAX};
 
 use crate::error::{Error, Unsupported};
