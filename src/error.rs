@@ -103,7 +103,8 @@ pub enum Error {
     },
     /// `invalid-value`: a value that the format cannot hold.
     InvalidValue(ValueError),
-    /// `reentrant`: a call into a store from within an update's function.
+    /// `reentrant`: a call into a store from within a function that a store has called: an update's, or what decides
+    /// for `delete_where`.
     Reentrant,
     /// `unsafe-directory`: owner, mode or file system on which the promises would not hold.
     UnsafeDirectory {
@@ -453,7 +454,7 @@ impl fmt::Display for Error {
             ),
             Error::InvalidValue(error) => error.fmt(f),
             Error::Reentrant => f.write_str(
-                "a store was called from within an update's function; make the call before or after the update",
+                "a store was called from within a function that a store has called (an update's, say); make the call before or after",
             ),
             Error::UnsafeDirectory { directory, why } => write!(f, "{}: {why}", directory.display()),
         }

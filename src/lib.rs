@@ -26,6 +26,7 @@
 //! |---|---|---|
 //! | [`rule`] | the ids of the rules | all |
 //! | [`error`] | the registry of errors | 14.1 |
+//! | `counters` | what a store counts | |
 //! | [`time`] | milliseconds, expiry | 8 |
 //! | [`names`] | session IDs, file names, what an entry is | 4 |
 //! | [`marker`] | the marker | 5.2 |
@@ -35,7 +36,7 @@
 //! | `locks` | who may write | 9 |
 //! | [`open`] | making and opening a store | 5.1, 10.1 |
 //! | `read` | reading a session without a lock | 10.2 |
-//! | [`store`] | the contract, and the store on disk | 10.3 to 10.8 |
+//! | [`store`] | the contract, the store on disk, the one in memory | 10.3 to 10.8 |
 //! | [`sweep`] | the collector | 10.9 |
 //! | [`check`] | the checker; it does not use `store` | 11 |
 //! | `session3` | the importer of Session3's directories (feature `session3`) | 20 |
@@ -48,6 +49,7 @@
 //! [`SPEC.md`]: ../../../SPEC.md
 
 pub mod check;
+pub(crate) mod counters;
 pub(crate) mod dir;
 pub mod error;
 pub(crate) mod locks;
@@ -72,7 +74,7 @@ pub use marker::{Durability, Marker};
 pub use names::{Key, Naming, SessionId, SessionRef};
 pub use open::{Options, init};
 pub use record::Session;
-pub use store::{DirectoryStore, SessionStore};
+pub use store::{Counters, Deleted, DirectoryStore, MemoryStore, SessionStore};
 
 /// The README's program is a test.
 #[cfg(doctest)]

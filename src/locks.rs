@@ -34,9 +34,10 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::counters::Count;
 use crate::dir::{self, Access, Dir, File};
 use crate::error::{Error, NotAStore, Result};
-use crate::names::LOCK_FILES;
+use crate::names::{EntryType, LOCK_FILES};
 
 /// The first pause of someone who waits, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_micros(40);
@@ -59,17 +60,17 @@ pub(crate) enum Mode {
 type Identity = (u64, u64);
 
 thread_local! {
-    /// Whether this thread is running a user's code under a lock.
+    /// Whether this thread is running a user's code that a store has called.
     static IN_UPDATE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Refuses a call into a store from a user's code that runs under a lock: it would wait for itself, or take locks
+/// Refuses a call into a store from a user's code that a store has called: it would wait for itself, or take locks
 /// out of order (LOCK-11).
 pub(crate) fn enter() -> Result<()> {
     if IN_UPDATE.get() { Err(Error::Reentrant) } else { Ok(()) }
 }
 
-/// Runs a user's code under a lock; whatever becomes of it, the thread is out of it afterwards.
+/// Runs a user's code, under a lock as a rule; whatever becomes of it, the thread is out of it afterwards.
 pub(crate) fn run<T>(code: impl FnOnce() -> T) -> T {
     struct Leave;
     impl Drop for Leave {
@@ -216,9 +217,14 @@ impl LockFile {
         if self.first_is_for_writing { Some(&self.first) } else { self.for_writing.get() }
     }
 
-    /// Takes the in-process mutex and then the lock. `Ok(false)` where the deadline passed first.
-    fn take(&self, mode: Mode, deadline: Instant) -> io::Result<bool> {
+    /// Takes the in-process mutex and then the lock. `Ok(false)` where the deadline passed first. Counts in `waits`
+    /// whether either was not free at once.
+    fn take(&self, mode: Mode, deadline: Instant, waits: &Count) -> io::Result<bool> {
         let mut turn = lock(&self.turn);
+        let mut at_once = !turn.taken;
+        if !at_once {
+            waits.add();
+        }
         while turn.taken {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -230,20 +236,26 @@ impl LockFile {
         }
         turn.taken = true;
         drop(turn);
-        let got = self.ask_kernel(mode, deadline);
+        let got = self.ask_kernel(mode, deadline, &mut || {
+            if std::mem::take(&mut at_once) {
+                waits.add();
+            }
+        });
         if !matches!(got, Ok(true)) {
             self.give_back();
         }
         got
     }
 
-    fn ask_kernel(&self, mode: Mode, deadline: Instant) -> io::Result<bool> {
+    /// Asks until it is got. Calls `denied` each time that it is not.
+    fn ask_kernel(&self, mode: Mode, deadline: Instant, denied: &mut dyn FnMut()) -> io::Result<bool> {
         let file = match mode {
             Mode::Shared => &self.first,
             Mode::Exclusive => self.writer().ok_or(io::ErrorKind::PermissionDenied)?,
         };
         let mut pause = PAUSE_FIRST;
         while !file.try_lock(mode == Mode::Exclusive)? {
+            denied();
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
@@ -305,15 +317,24 @@ impl Drop for Guard {
     }
 }
 
+fn failed(dir: &Dir, operation: &'static str, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::not_a_store(dir.path(), NotAStore::NoLocks),
+        _ => Error::io(operation, None, error),
+    }
+}
+
 /// The 64 locks of a store.
 #[derive(Debug)]
 pub(crate) struct Locks {
     handles: [Mutex<Option<Arc<Handle>>>; LOCK_FILES as usize],
+    /// How often a lock was not free at the first attempt.
+    pub(crate) waits: Count,
 }
 
 impl Locks {
     pub(crate) fn new() -> Self {
-        Locks { handles: [const { Mutex::new(None) }; LOCK_FILES as usize] }
+        Locks { handles: [const { Mutex::new(None) }; LOCK_FILES as usize], waits: Count::default() }
     }
 
     /// Takes the lock of lock file `index`, over its whole length, and waits for it at most `patience`.
@@ -341,16 +362,13 @@ impl Locks {
         deadline: Instant,
         patience: Duration,
     ) -> Result<Guard> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => Error::not_a_store(dir.path(), NotAStore::NoLocks),
-            _ => Error::io("take a lock", None, error),
-        };
+        let failed = |error| failed(dir, "take a lock", error);
         for _ in 0..REPLACED_MOST {
             let handle = match self.handle(dir, index, mode) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 opened => opened.map_err(failed)?,
             };
-            if !handle.file().take(mode, deadline).map_err(failed)? {
+            if !handle.file().take(mode, deadline, &self.waits).map_err(failed)? {
                 return Err(Error::Busy { session: None, waited: patience });
             }
             let identity = handle.file().identity;
@@ -362,6 +380,29 @@ impl Locks {
             *lock(self.place(index)) = None;
         }
         Err(failed(io::Error::other("the lock file is replaced again and again")))
+    }
+
+    /// Makes the lock files that are missing (LOCK-5).
+    pub(crate) fn make_missing(&self, dir: &Dir) -> Result<()> {
+        let failed = |error| failed(dir, "make a lock file", error);
+        for index in 0..LOCK_FILES {
+            match dir.stat_lock(index).map_err(failed)? {
+                Some(stat) if stat.kind == EntryType::Regular => continue,
+                Some(_) => {
+                    let why = "something that is no file has taken its name; move it away";
+                    return Err(failed(io::Error::other(why)));
+                }
+                None => {}
+            }
+            // What we have open at that place is a file that no path leads to.
+            *lock(self.place(index)) = None;
+            match Handle::open(dir, index, Mode::Exclusive) {
+                // Somebody else makes and removes it at the same time: it was there.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                opened => drop(opened.map_err(failed)?),
+            }
+        }
+        Ok(())
     }
 
     fn place(&self, index: u8) -> &Mutex<Option<Arc<Handle>>> {

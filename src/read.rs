@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::counters::Count;
 use crate::dir::{Access, Dir, File, Opened, Stat};
 use crate::error::{Error, Result};
 use crate::marker::{Durability, Marker};
@@ -85,12 +86,25 @@ impl Round {
     }
 }
 
+/// How often reading was more than one look.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) fallbacks: Count,
+    pub(crate) second_reads: Count,
+}
+
 pub(crate) fn corrupt(name: &FileName, fault: Fault) -> Error {
     Error::Corrupt { session: Some(name.session().shown()), fault }
 }
 
 /// One round: steps 2 to 6 of section 10.2. READ-1 to READ-4.
-pub(crate) fn round(dir: &Dir, marker: &Marker, name: &FileName, access: Access) -> Result<Round> {
+pub(crate) fn round(
+    dir: &Dir,
+    marker: &Marker,
+    name: &FileName,
+    access: Access,
+    tally: &Tally,
+) -> Result<Round> {
     let failed = |error: io::Error| Error::io("read a session", Some(name.session().shown()), error);
     let (file, stat) = match dir.open_session(name, access) {
         Ok(Opened::File(file, stat)) => (file, stat),
@@ -111,12 +125,16 @@ pub(crate) fn round(dir: &Dir, marker: &Marker, name: &FileName, access: Access)
     }
     let (index, envelope) = match slots::choose(&bytes, process) {
         Verdict::Current(index, envelope) => (index, envelope),
-        Verdict::Candidate(index, envelope) => {
+        Verdict::Candidate { index, envelope, falls_back } => {
+            tally.second_reads.add();
             let mut again = vec![0; PREFIX_MAX.min(slot_size)];
             let offset = (index * slot_size) as u64;
             let length = file.read_at(&mut again, offset).map_err(failed)?;
             if !slots::bears(&again[..length], envelope.seq) {
                 return Ok(Round::Again(Fault::new(Rule::Slot9, 0)));
+            }
+            if falls_back {
+                tally.fallbacks.add();
             }
             (index, envelope)
         }

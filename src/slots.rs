@@ -83,7 +83,12 @@ pub(crate) enum Verdict {
     Current(usize, Envelope),
     /// This one is whole, but the other slot may have been written while it was read: current only if its slot
     /// still bears the same seq (READ-4).
-    Candidate(usize, Envelope),
+    Candidate {
+        index: usize,
+        envelope: Envelope,
+        /// Whether the other slot is damaged and holds, or may hold, the newer record.
+        falls_back: bool,
+    },
     /// A creation that a power failure took back: absent (SLOT-10).
     Stillborn,
     /// No whole record: what is wrong, from the start of the file (section 11.2).
@@ -125,7 +130,10 @@ fn newest(file: &[u8], size: usize) -> Verdict {
             return match older.1 {
                 SlotHead::Empty => Verdict::Current(index, envelope),
                 SlotHead::Readable(head) if head.seq + 1 == envelope.seq => Verdict::Current(index, envelope),
-                _ => Verdict::Candidate(index, envelope),
+                older => {
+                    let falls_back = matches!(older, SlotHead::Unreadable(_));
+                    Verdict::Candidate { index, envelope, falls_back }
+                }
             };
         }
         // It would not have come first if the other were anything else: both are empty.
@@ -133,7 +141,7 @@ fn newest(file: &[u8], size: usize) -> Verdict {
         Slot::Damaged(damage) => damage.fault.within(index * size),
     };
     match rest(slots[older.0], &older.1) {
-        Slot::Whole(envelope) => Verdict::Candidate(older.0, envelope),
+        Slot::Whole(envelope) => Verdict::Candidate { index: older.0, envelope, falls_back: true },
         _ => Verdict::None(fault),
     }
 }

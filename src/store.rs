@@ -1,14 +1,21 @@
 //! Stores: SPEC.md section 10.
 //!
-//! [`SessionStore`] is the contract; [`DirectoryStore`] keeps it on disk.
+//! [`SessionStore`] is the contract; [`DirectoryStore`] keeps it on disk, [`MemoryStore`] in memory, and [`author`] is
+//! for those who write another one.
 
+pub mod author;
+mod delete_many;
 mod directory;
+mod forward;
+mod memory;
 #[cfg(feature = "session3")]
 mod migrate;
 mod synced;
 mod write;
 
+pub use crate::counters::Counters;
 pub use directory::{DirectoryStore, set_durability};
+pub use memory::MemoryStore;
 
 use crate::error::Result;
 use crate::names::{SessionId, SessionRef};
@@ -16,7 +23,10 @@ use crate::record::Session;
 
 /// What a web application needs of a store of sessions. All methods can be called from any thread.
 ///
-/// An expired session is absent (TIME-3). Absence is no error when reading, and [`Error::Gone`] when changing.
+/// An expired session is absent (TIME-3) to all but deletions. Absence is no error when reading, and [`Error::Gone`]
+/// when changing.
+///
+/// A `&S`, `Box<S>` or `Arc<S>` of a store is a store.
 ///
 /// [`Error::Gone`]: crate::Error::Gone
 pub trait SessionStore: Send + Sync {
@@ -87,4 +97,55 @@ pub trait SessionStore: Send + Sync {
     /// # Errors
     /// `io` if the store cannot be listed.
     fn iter_sessions(&self) -> Result<Box<dyn Iterator<Item = Result<Session>> + '_>>;
+
+    /// Makes the store ready for use, and mends what time may have done to that; does nothing where there is nothing to
+    /// do. To be called at the start of a program, once or as often as one likes.
+    ///
+    /// # Errors
+    /// `io`, `no-space`, `not-a-store`, `unsupported` (a read-only store).
+    fn setup(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Deletes the sessions that were not accessed for *more than* so many minutes, and the expired. What it cannot
+    /// read it leaves and counts, and goes on (COLL-2, COLL-3). What is accessed while it looks is decided anew
+    /// (COLL-1).
+    ///
+    /// # Errors
+    /// `io` if the store cannot be listed, `unsupported` (a read-only store).
+    fn delete_old_sessions(&self, minutes: u64) -> Result<Deleted>;
+
+    /// Deletes the sessions for which `which` is true, as [`SessionStore::delete_old_sessions`] does. The expired that
+    /// are still there are among those that it is asked about. `which` is asked about each session that goes a second
+    /// time, under its lock, and that answer counts; it may not call a store (`reentrant`).
+    ///
+    /// # Errors
+    /// As [`SessionStore::delete_old_sessions`].
+    fn delete_where(&self, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<Deleted>;
+
+    /// Whether several processes can use the store at the same time.
+    fn is_multiprocess_safe(&self) -> bool;
+
+    /// Whether several threads can use one handle at the same time. The trait asks for it, so only a store that breaks
+    /// it says no.
+    fn is_thread_safe(&self) -> bool {
+        true
+    }
+
+    /// What the store has met since it was opened; zeros where a store does not count.
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+}
+
+/// What a deletion of many sessions has done, in numbers of sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deleted {
+    /// Deleted.
+    pub deleted: u64,
+    /// Left, as they are not to go.
+    pub remaining: u64,
+    /// Left, as they could not be read or deleted.
+    pub failed: u64,
 }

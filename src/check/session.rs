@@ -119,7 +119,7 @@ impl Look<'_> {
             return self.wrong_size(bytes.len() as u64);
         };
         let (current, envelope) = match slots::choose(bytes, self.process()) {
-            Verdict::Current(current, envelope) | Verdict::Candidate(current, envelope) => {
+            Verdict::Current(current, envelope) | Verdict::Candidate { index: current, envelope, .. } => {
                 (current, envelope)
             }
             Verdict::Stillborn => return self.stillborn(),

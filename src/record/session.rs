@@ -321,6 +321,11 @@ impl Session {
         self.content == other.content
     }
 
+    /// Whether `current` is the revision that `self` was loaded from (WRITE-1).
+    pub(crate) fn is_based_on(&self, current: &Session) -> bool {
+        self.rev == current.rev && self.created == current.created
+    }
+
     /// Refuses `new` more bytes of content in the place of `old` where the record would break REC-8.
     fn room_for(&self, what: &str, new: usize, old: usize) -> Result<(), ValueError> {
         let Content { user, addr, tokens, csrf, data, unknown, .. } = &self.content;

@@ -5,16 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::SessionStore;
 use super::synced::Synced;
 use super::write::Place;
+use super::{Deleted, SessionStore};
+use crate::counters::{Count, Counters};
 use crate::dir::{Access, Dir, Entries};
 use crate::error::{Error, NotAStore, Result, Unsupported};
 use crate::locks::{self, Guard, Locks, Mode, enter};
 use crate::marker::{Durability, Marker};
 use crate::names::{self, Entry, EntryType, FileName, SessionId, SessionRef};
 use crate::open::{self, Clock, Options};
-use crate::read::{self, Current, ROUNDS, Round};
+use crate::read::{self, Current, ROUNDS, Round, Tally};
 use crate::record::Session;
 use crate::rule::{Fault, Rule};
 use crate::slots::SPARE;
@@ -62,6 +63,9 @@ pub struct DirectoryStore {
     pub(crate) patience: Duration,
     pub(crate) resolution: Duration,
     pub(crate) clock: Clock,
+    tally: Tally,
+    conflicts: Count,
+    gone: Count,
 }
 
 impl std::fmt::Debug for DirectoryStore {
@@ -104,6 +108,9 @@ impl Options {
             patience: self.patience,
             resolution: self.resolution,
             clock: Arc::clone(&self.clock),
+            tally: Tally::default(),
+            conflicts: Count::default(),
+            gone: Count::default(),
         })
     }
 }
@@ -163,7 +170,7 @@ impl DirectoryStore {
         let place = match self.round(&name)? {
             Round::Absent => Place::Fresh,
             Round::Stillborn => Place::OverStillborn,
-            _ => return Err(Error::Conflict { session: id.key().shown() }),
+            _ => return Err(self.conflict(&SessionRef::Id(id.clone()))),
         };
         self.put_first(&name, &first, place)?;
         *session = first;
@@ -219,7 +226,7 @@ impl DirectoryStore {
     }
 
     pub(crate) fn round(&self, name: &FileName) -> Result<Round> {
-        read::round(&self.dir, &self.marker, name, Access::Write)
+        read::round(&self.dir, &self.marker, name, Access::Write, &self.tally)
     }
 
     /// The session under the lock, with what is needed to write its next record; `gone` where it is absent.
@@ -229,10 +236,24 @@ impl DirectoryStore {
         reference: &SessionRef,
         now: UnixMillis,
     ) -> Result<(Box<Current>, Session)> {
-        let gone = Error::Gone { session: reference.shown() };
-        let Some(current) = self.round(name)?.settled(name)? else { return Err(gone) };
+        let Some(current) = self.round(name)?.settled(name)? else { return Err(self.gone(reference)) };
         let session = current.session(name)?.known_as(reference);
-        if session.is_expired(now) { Err(gone) } else { Ok((current, session)) }
+        if session.is_expired(now) { Err(self.gone(reference)) } else { Ok((current, session)) }
+    }
+
+    /// WRITE-1: the current record is the one that the change to `reference` is based on.
+    fn based_on(&self, session: &Session, current: &Session, reference: &SessionRef) -> Result<()> {
+        if session.is_based_on(current) { Ok(()) } else { Err(self.conflict(reference)) }
+    }
+
+    fn gone(&self, reference: &SessionRef) -> Error {
+        self.gone.add();
+        Error::Gone { session: reference.shown() }
+    }
+
+    fn conflict(&self, reference: &SessionRef) -> Error {
+        self.conflicts.add();
+        Error::Conflict { session: reference.shown() }
     }
 
     /// Whether the name is taken by a regular file. Anything else there is foreign (NAME-11).
@@ -256,7 +277,7 @@ impl DirectoryStore {
     pub(crate) fn last_round(&self, name: &FileName) -> Result<Round> {
         let mut round = Round::Absent;
         for _ in 0..ROUNDS {
-            round = read::round(&self.dir, &self.marker, name, Access::Read)?;
+            round = read::round(&self.dir, &self.marker, name, Access::Read, &self.tally)?;
             if !matches!(round, Round::Again(_)) {
                 return Ok(round);
             }
@@ -265,7 +286,7 @@ impl DirectoryStore {
         let index = name.session().key().lock_file();
         let _guard = match self.locks.lock(&self.dir, index, Mode::Shared, self.patience) {
             Ok(guard) => {
-                round = read::round(&self.dir, &self.marker, name, Access::Read)?;
+                round = read::round(&self.dir, &self.marker, name, Access::Read, &self.tally)?;
                 Some(guard)
             }
             // The lock file is not there, or not for us to open: what was seen last has to do.
@@ -304,14 +325,6 @@ impl DirectoryStore {
 /// The seq of a session's first record (section 7.1).
 const FIRST_SEQ: u64 = 2;
 
-/// WRITE-1: the current record is the one that the change to `reference` is based on.
-fn based_on(session: &Session, current: &Session, reference: &SessionRef) -> Result<()> {
-    if session.rev() == current.rev() && session.created() == current.created() {
-        return Ok(());
-    }
-    Err(Error::Conflict { session: reference.shown() })
-}
-
 impl DirectoryStore {
     /// Puts all sessions on stable storage, and removes the stillborn, which a store of durability `power` does not
     /// have. All locks are held. MARK-7.
@@ -320,7 +333,7 @@ impl DirectoryStore {
         for entry in self.dir.entries().map_err(failed)? {
             let (name, kind) = entry.map_err(failed)?;
             let Entry::Session(name) = names::entry(&name, kind, self.marker.naming) else { continue };
-            match read::round(&self.dir, &self.marker, &name, Access::Read) {
+            match read::round(&self.dir, &self.marker, &name, Access::Read, &self.tally) {
                 Ok(Round::Stillborn) => {
                     self.dir.unlink(&name).map_err(failed)?;
                 }
@@ -367,7 +380,7 @@ impl SessionStore for DirectoryStore {
         let _guard = self.lock(&name)?;
         let now = self.now();
         let (current, stored) = self.current(&name, &reference, now)?;
-        based_on(session, &stored, &reference)?;
+        self.based_on(session, &stored, &reference)?;
         if session.has_same_content(&stored) {
             *session = stored;
             return Ok(());
@@ -409,14 +422,13 @@ impl SessionStore for DirectoryStore {
         self.writable()?;
         let name = self.name(session)?;
         let now = self.now();
-        let gone = Error::Gone { session: session.shown() };
         // Most touches come too early to write, and so need no lock.
         let seen = match self.read(&name)? {
             Some(current) => current.session(&name)?,
-            None => return Err(gone),
+            None => return Err(self.gone(session)),
         };
         if seen.is_expired(now) {
-            return Err(gone);
+            return Err(self.gone(session));
         }
         if seen.touched(now, self.resolution).is_none() {
             return Ok(false);
@@ -453,7 +465,7 @@ impl SessionStore for DirectoryStore {
                 .map_err(|error| error.about(old_reference.shown()))?;
             let now = self.now();
             let (_, stored) = self.current(&old_name, &old_reference, now)?;
-            based_on(session, &stored, &old_reference)?;
+            self.based_on(session, &stored, &old_reference)?;
             if self.is_file(name)? {
                 return Err(Error::Conflict { session: name.session().shown() });
             }
@@ -480,6 +492,35 @@ impl SessionStore for DirectoryStore {
         enter()?;
         let entries = self.dir.entries().map_err(|error| Error::io("list the store", None, error))?;
         Ok(Box::new(Sessions { store: self, entries, now: self.now() }))
+    }
+
+    fn setup(&self) -> Result<()> {
+        enter()?;
+        self.writable()?;
+        self.locks.make_missing(&self.dir)
+    }
+
+    fn delete_old_sessions(&self, minutes: u64) -> Result<Deleted> {
+        self.delete_old(minutes)
+    }
+
+    fn delete_where(&self, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<Deleted> {
+        // The expired too: to a deletion they are there (TIME-3).
+        self.delete_due(&|session| session.is_some_and(|session| locks::run(|| which(session))))
+    }
+
+    fn is_multiprocess_safe(&self) -> bool {
+        true
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            fallback_reads: self.tally.fallbacks.get(),
+            second_reads: self.tally.second_reads.get(),
+            busy_waits: self.locks.waits.get(),
+            conflicts: self.conflicts.get(),
+            gone: self.gone.get(),
+        }
     }
 }
 

@@ -63,7 +63,7 @@ fn samples() -> Vec<Sample> {
 fn judged(sample: &Sample, bytes: &[u8]) -> (Result<Option<Session>, Error>, usize) {
     let process = sample.marker.durability == Durability::Process;
     let read = match slots::choose(bytes, process) {
-        Verdict::Current(index, envelope) | Verdict::Candidate(index, envelope) => {
+        Verdict::Current(index, envelope) | Verdict::Candidate { index, envelope, .. } => {
             let base = index * bytes.len() / 2;
             record::decode(&bytes[base..base + envelope.end], &envelope, Some(&sample.name))
                 .map(Some)
@@ -173,7 +173,9 @@ fn a_mixture_of_two_heads_does_not_pass_for_an_old_record() {
     // d9d9f7 da53455344 85 01 80, and then the seq.
     assert_eq!(bytes[size + 11..size + 14], [0x19, 0x01, 0xff]);
     bytes[size + 13] = 0x01;
-    assert!(matches!(slots::choose(&bytes, false), Verdict::Candidate(0, envelope) if envelope.seq == 510));
+    assert!(
+        matches!(slots::choose(&bytes, false), Verdict::Candidate { index: 0, envelope, .. } if envelope.seq == 510)
+    );
     // Whatever the mixture, and wherever the bytes change from the old head to the new one.
     let head = |seq: u64| {
         let mut head = vec![];
