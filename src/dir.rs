@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use crate::names::{EntryType, FileName, IMPORTS, LOCK_DIR, MARKER, MARKER_TEMP, lock_file_name};
+use crate::names::{EntryType, FileName, IMPORTS, LOCK_DIR, MARKER, MARKER_TEMP, QUARANTINE, lock_file_name};
 
 /// A kind of call that this crate makes to the operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +121,16 @@ pub(crate) enum Sharing {
     Group,
 }
 
+impl Sharing {
+    /// The permission bits that nothing of a store may have (CHK-7).
+    pub(crate) const fn forbidden(self) -> u32 {
+        match self {
+            Sharing::Owner => 0o077,
+            Sharing::Group => 0o007,
+        }
+    }
+}
+
 /// The directory of a store: one descriptor, to which all else is relative.
 #[derive(Debug)]
 pub(crate) struct Dir {
@@ -202,11 +212,16 @@ impl Dir {
         Ok(Entries { dir: Some(self), inner })
     }
 
+    /// A directory of the format's within this one.
+    fn within(&self, name: &'static str) -> io::Result<Dir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = call(Op::OpenDir, name, || fs::openat(&self.fd, name, flags, Mode::empty()))?;
+        Ok(Dir { fd, path: self.path.join(name), sharing: self.sharing })
+    }
+
     /// The entries of the lock directory.
     pub(crate) fn lock_entries(&self) -> io::Result<Vec<(Vec<u8>, Stat)>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = call(Op::OpenDir, LOCK_DIR, || fs::openat(&self.fd, LOCK_DIR, flags, Mode::empty()))?;
-        let lock_dir = Dir { fd, path: self.path.join(LOCK_DIR), sharing: self.sharing };
+        let lock_dir = self.within(LOCK_DIR)?;
         let mut found = Vec::new();
         for entry in lock_dir.entries()? {
             let (name, _) = entry?;
@@ -331,11 +346,10 @@ impl Dir {
         call(Op::Rename, MARKER, || fs::renameat(&self.fd, MARKER_TEMP, &self.fd, MARKER))
     }
 
-    /// Appends a line to the migrator's notes (MIG-4).
-    #[cfg_attr(not(feature = "session3"), allow(dead_code, reason = "the importer uses it"))]
-    pub(crate) fn append_import(&self, line: &str) -> io::Result<()> {
+    /// Appends lines to the migrators' notes (MIG-4).
+    pub(crate) fn append_imports(&self, lines: &[u8]) -> io::Result<()> {
         let file = self.create(IMPORTS, OFlags::APPEND)?;
-        let mut rest = line.as_bytes();
+        let mut rest = lines;
         while !rest.is_empty() {
             let written = call(Op::Write, IMPORTS, || rustix::io::write(&file.0, rest))?;
             rest = &rest[written..];
@@ -344,13 +358,64 @@ impl Dir {
         self.sync()
     }
 
-    /// Makes the lock directory; says whether it was not there before.
+    /// What a repair has moved aside; `None` where there is no such directory.
+    pub(crate) fn quarantine(&self) -> io::Result<Option<Quarantine>> {
+        match self.within(QUARANTINE) {
+            Ok(dir) => Ok(Some(Quarantine(dir))),
+            // There is none, or something foreign has its name.
+            Err(error) if [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].iter().any(|e| is(&error, *e)) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves a session's file into the quarantine, which is made if need be, under a name that is not taken; `millis`
+    /// is now. REP-2.
+    pub(crate) fn move_aside(&self, name: &FileName, millis: u64) -> io::Result<Quarantine> {
+        self.make_dir(QUARANTINE)?;
+        let quarantine = Quarantine(self.within(QUARANTINE)?);
+        for millis in millis.. {
+            let to = name.aside(millis);
+            let from = name.as_str();
+            let flags = RenameFlags::NOREPLACE;
+            match call(Op::Rename, &to, || fs::renameat_with(&self.fd, from, &quarantine.0.fd, &to, flags)) {
+                Err(error) if is(&error, Errno::EXIST) => continue,
+                // Not every file system has it: look first. Nobody else moves a session whose lock is held.
+                Err(error) if is(&error, Errno::INVAL) || is(&error, Errno::NOSYS) => {}
+                done => return done.map(|()| quarantine),
+            }
+            if quarantine.0.stat_entry(to.as_bytes())?.is_none() {
+                call(Op::Rename, &to, || fs::renameat(&self.fd, from, &quarantine.0.fd, &to))?;
+                return Ok(quarantine);
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Gives an entry, or `.`, these permissions. The caller has seen that it is no link.
+    pub(crate) fn set_mode(&self, path: &[u8], mode: u32) -> io::Result<()> {
+        let path = CString::new(path).map_err(|_| io::Error::from(Errno::INVAL))?;
+        let (shown, mode) = (path.to_string_lossy(), Mode::from_raw_mode(mode));
+        call(Op::Chmod, &shown, || fs::chmodat(&self.fd, &path, mode, AtFlags::empty()))
+    }
+
+    /// Unlinks the temp of the marker; says whether it was there. The caller holds all locks.
+    pub(crate) fn unlink_marker_temp(&self) -> io::Result<bool> {
+        self.unlink_entry(MARKER_TEMP)
+    }
+
+    /// Makes the lock directory, if it is not there.
     pub(crate) fn make_lock_dir(&self) -> io::Result<()> {
+        self.make_dir(LOCK_DIR)
+    }
+
+    fn make_dir(&self, name: &'static str) -> io::Result<()> {
         let mode = dir_mode(self.sharing);
-        match call(Op::Mkdir, LOCK_DIR, || fs::mkdirat(&self.fd, LOCK_DIR, mode)) {
+        match call(Op::Mkdir, name, || fs::mkdirat(&self.fd, name, mode)) {
             Err(error) if is(&error, Errno::EXIST) => Ok(()),
             Ok(()) if self.sharing == Sharing::Group => {
-                call(Op::Chmod, LOCK_DIR, || fs::chmodat(&self.fd, LOCK_DIR, mode, AtFlags::empty()))
+                call(Op::Chmod, name, || fs::chmodat(&self.fd, name, mode, AtFlags::empty()))
             }
             done => done,
         }
@@ -410,6 +475,25 @@ fn dir_mode(sharing: Sharing) -> Mode {
         Sharing::Owner => Mode::from_raw_mode(0o700),
         // Set-group-ID, so that what is made in it is the group's.
         Sharing::Group => Mode::from_raw_mode(0o2770),
+    }
+}
+
+/// The directory of what a repair has moved aside.
+#[derive(Debug)]
+pub(crate) struct Quarantine(Dir);
+
+impl Quarantine {
+    pub(crate) fn entries(&self) -> io::Result<Entries<'_>> {
+        self.0.entries()
+    }
+
+    /// Unlinks what was moved there at `millis`; says whether it was there.
+    pub(crate) fn unlink_quarantined(&self, name: &FileName, millis: u64) -> io::Result<bool> {
+        self.0.unlink_entry(&name.aside(millis))
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.0.sync()
     }
 }
 

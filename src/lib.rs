@@ -36,9 +36,13 @@
 //! | `locks` | who may write | 9 |
 //! | [`open`] | making and opening a store | 5.1, 10.1 |
 //! | `read` | reading a session without a lock | 10.2 |
+//! | `scan` | every entry of a directory, on several threads | |
 //! | [`store`] | the contract, the store on disk, the one in memory | 10.3 to 10.8 |
 //! | [`sweep`] | the collector | 10.9 |
+//! | [`stats`] | counting what is in a store | |
 //! | [`check`] | the checker; it does not use `store` | 11 |
+//! | [`repair`] | mending what the checker finds | 10.10 |
+//! | [`convert`] | copying a store into one of another naming | |
 //! | `session3` | the importer of Session3's directories (feature `session3`) | 20 |
 //!
 //! # What is not here, on purpose
@@ -49,6 +53,7 @@
 //! [`SPEC.md`]: ../../../SPEC.md
 
 pub mod check;
+pub mod convert;
 pub(crate) mod counters;
 pub(crate) mod dir;
 pub mod error;
@@ -58,12 +63,15 @@ pub mod names;
 pub mod open;
 pub(crate) mod read;
 pub mod record;
+pub mod repair;
 pub mod rule;
+pub(crate) mod scan;
 #[cfg(feature = "seam")]
 pub mod seam;
 #[cfg(feature = "session3")]
 pub mod session3;
 pub(crate) mod slots;
+pub mod stats;
 pub mod store;
 pub mod sweep;
 pub mod time;

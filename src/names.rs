@@ -65,10 +65,7 @@ impl SessionId {
     /// [`Error::Io`] if the operating system gives no random bytes.
     pub fn generate() -> Result<Self, Error> {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let mut random = [0u8; 16];
-        getrandom::fill(&mut random)
-            .map_err(|e| Error::io("generate a session ID", None, std::io::Error::other(e)))?;
-        let number = u128::from_be_bytes(random);
+        let number = u128::from_be_bytes(random_bytes()?);
         let text = (0..22)
             .rev()
             .map(|place| {
@@ -97,6 +94,19 @@ impl SessionId {
     pub fn key(&self) -> Key {
         Key::of(self.0.as_bytes())
     }
+}
+
+fn random_bytes() -> Result<[u8; 16], Error> {
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random)
+        .map_err(|e| Error::io("get random bytes", None, std::io::Error::other(e)))?;
+    Ok(random)
+}
+
+/// A random number below `end`; 0 where there is none. As good as even while `end` is far below 2^128.
+pub(crate) fn random(end: u64) -> Result<u64, Error> {
+    let random = u128::from_be_bytes(random_bytes()?) % u128::from(end.max(1));
+    Ok(u64::try_from(random).unwrap_or(0))
 }
 
 impl FromStr for SessionId {
@@ -309,6 +319,11 @@ impl FileName {
         format!("{TEMP_PREFIX}{}", self.text)
     }
 
+    /// The name under which it is moved aside at `millis` (section 4.4).
+    pub(crate) fn aside(&self, millis: u64) -> String {
+        format!("{}.{millis}", self.text)
+    }
+
     /// The session that the file is named after: a key, where the name is one.
     pub(crate) fn session(&self) -> &SessionRef {
         &self.session
@@ -419,6 +434,20 @@ pub(crate) fn session_name(name: &[u8], naming: Naming) -> Option<FileName> {
     FileName::parse(name, naming)
 }
 
+/// An entry of the quarantine that a repair has moved there: the name that it had, and when it was moved, in
+/// milliseconds (section 4.4).
+pub(crate) fn quarantined(name: &[u8], kind: EntryType, naming: Naming) -> Option<(FileName, u64)> {
+    if kind != EntryType::Regular {
+        return None;
+    }
+    let dot = name.iter().rposition(|byte| *byte == b'.')?;
+    let digits = &name[dot + 1..];
+    let moved = std::str::from_utf8(digits).ok().filter(|_| digits.len() <= 15)?.parse().ok()?;
+    let file = FileName::parse(&name[..dot], naming)?;
+    // As it was written: no sign, no leading zeros.
+    (file.aside(moved).as_bytes() == name).then_some((file, moved))
+}
+
 /// The name of lock file `index` within the lock directory (LOCK-2).
 pub(crate) fn lock_file_name(index: u8) -> String {
     format!("{index:02x}")
@@ -472,6 +501,29 @@ mod tests {
     fn case_matters() {
         let (a, b) = (SessionId::new("AAAAAAAAAAA"), SessionId::new("AAAAAAAAAAa"));
         assert_ne!(a.expect("valid"), b.expect("valid"));
+    }
+
+    #[test]
+    fn names_in_the_quarantine() {
+        let id = "AAAAAAAAAAAAAAAAAAAAAA";
+        let parse = |name: &str| quarantined(name.as_bytes(), EntryType::Regular, Naming::Plain);
+        let (name, moved) = parse(&format!("{id}.1735689600000")).expect("a repair's");
+        assert_eq!((name.as_str(), moved), (id, 1_735_689_600_000));
+        assert!(parse(&format!("{id}.0")).is_some());
+        for not in ["", ".", ".1 ", ".01", ".+1", ".-1", ".x", ".1.", ".1234567890123456"] {
+            assert!(parse(&format!("{id}{not}")).is_none(), "{not:?}");
+        }
+        assert!(parse("AAAAAAAAAA.1").is_none() && parse("README").is_none());
+        let name = format!("{id}.1");
+        assert!(quarantined(name.as_bytes(), EntryType::Directory, Naming::Plain).is_none());
+        assert!(quarantined(name.as_bytes(), EntryType::Regular, Naming::Hashed).is_none());
+    }
+
+    #[test]
+    fn random_numbers_are_below_their_end() {
+        assert_eq!((random(0).expect("bytes"), random(1).expect("bytes")), (0, 0));
+        let seen: std::collections::BTreeSet<_> = (0..1000).map(|_| random(7).expect("bytes")).collect();
+        assert_eq!(seen, (0..7).collect());
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub struct Options {
     sharing: Sharing,
     pub(crate) patience: Duration,
     pub(crate) resolution: Duration,
+    pub(crate) threads: usize,
     pub(crate) clock: Clock,
 }
 
@@ -55,6 +56,7 @@ impl Options {
             sharing: Sharing::default(),
             patience: Duration::from_secs(5),
             resolution: Duration::from_secs(60),
+            threads: 1,
             clock: Arc::new(UnixMillis::now),
         }
     }
@@ -107,6 +109,13 @@ impl Options {
     /// By how much `accessed` moves at least when it is written (WRITE-17).
     pub fn resolution(mut self, resolution: Duration) -> Self {
         self.resolution = resolution;
+        self
+    }
+
+    /// How many threads look at the sessions when a whole store is checked, swept, repaired or counted; 0 counts as
+    /// 1, the default. Each takes the memory of one session.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
         self
     }
 
@@ -217,6 +226,7 @@ impl std::fmt::Debug for Options {
             .field("sharing", &self.sharing)
             .field("patience", &self.patience)
             .field("resolution", &self.resolution)
+            .field("threads", &self.threads)
             .finish_non_exhaustive()
     }
 }

@@ -169,6 +169,14 @@ rules! {
     Coll2 = "COLL-2", "10.9";
     Coll3 = "COLL-3", "10.9";
     Coll4 = "COLL-4", "10.9";
+    Coll5 = "COLL-5", "10.9";
+    Coll6 = "COLL-6", "10.9";
+    Rep1 = "REP-1", "10.10";
+    Rep2 = "REP-2", "10.10";
+    Rep3 = "REP-3", "10.10";
+    Rep4 = "REP-4", "10.10";
+    Rep5 = "REP-5", "10.10";
+    Rep6 = "REP-6", "10.10";
     Chk1 = "CHK-1", "11.1";
     Chk2 = "CHK-2", "11.1";
     Chk3 = "CHK-3", "11.1";

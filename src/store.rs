@@ -7,8 +7,8 @@ pub mod author;
 mod delete_many;
 mod directory;
 mod forward;
+mod listing;
 mod memory;
-#[cfg(feature = "session3")]
 mod migrate;
 mod synced;
 mod write;

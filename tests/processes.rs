@@ -376,7 +376,7 @@ fn a_deleted_session_never_comes_back() {
 /// Exercises CHK-1.
 #[test]
 fn a_checker_beside_writers_finds_nothing_and_changes_nothing() {
-    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let f = Fixture::new(Naming::Plain, Durability::Process).patient();
     let path = f.path.to_str().expect("UTF-8");
     f.inserted(ID);
     let writers: Vec<_> = (0..2).map(|_| Helper::start("update", &[path, ID, "2", "2000"])).collect();

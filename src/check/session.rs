@@ -3,7 +3,7 @@
 use std::io;
 
 use super::finding::{Finding, FindingKind, Place};
-use super::{Check, Event};
+use super::judge::{self, Judge, Judged};
 use crate::dir::{Access, Opened};
 use crate::marker::{Durability, Marker};
 use crate::names::FileName;
@@ -20,32 +20,31 @@ struct Seen {
     expired: bool,
 }
 
-impl Check<'_> {
-    pub(super) fn session(&mut self, name: &FileName) {
+impl Judge<'_> {
+    pub(super) fn session(&self, name: &FileName) -> Judged {
         let place = Place::Session(name.session().clone());
         let mut seen = self.look(name);
         if let Ok(Some(first)) = &seen
             && first.findings.iter().any(Finding::could_be_a_writer)
         {
             let index = name.session().key().lock_file();
-            match self.under_lock(index, &place, |check| check.look(name)) {
-                Some(again) => seen = again,
-                None => return,
+            match self.under_lock(index, &place, || self.look(name)) {
+                Ok(again) => seen = again,
+                Err(busy) => return vec![busy].into(),
             }
         }
+        let counted = |findings, expired| Judged { findings, session: Some(judge::Session { expired }) };
         match seen {
             // CHK-3.
-            Ok(None) => return,
-            Ok(Some(seen)) => {
-                self.summary.expired += u64::from(seen.expired);
-                for finding in &seen.findings {
-                    self.report(finding);
-                }
-            }
-            Err(error) => self.unreadable(place, &error),
+            Ok(None) => Judged::default(),
+            Ok(Some(seen)) => counted(seen.findings, seen.expired),
+            Err(error) => counted(vec![Self::unreadable(place, &error)], false),
         }
-        self.summary.sessions += 1;
-        (self.tell)(Event::Checked);
+    }
+
+    /// What is to be found in a session's file while the caller holds its lock. Empty where it is not there.
+    pub(crate) fn findings_now(&self, name: &FileName) -> io::Result<Vec<Finding>> {
+        Ok(self.look(name)?.map_or_else(Vec::new, |seen| seen.findings))
     }
 
     /// Looks at a session's file once; `None` where it has vanished.

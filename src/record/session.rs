@@ -326,17 +326,21 @@ impl Session {
         self.rev == current.rev && self.created == current.created
     }
 
-    /// Refuses `new` more bytes of content in the place of `old` where the record would break REC-8.
-    fn room_for(&self, what: &str, new: usize, old: usize) -> Result<(), ValueError> {
+    /// How long its record is at most, in bytes.
+    pub(crate) fn size(&self) -> usize {
         let Content { user, addr, tokens, csrf, data, unknown, .. } = &self.content;
-        let now = OVERHEAD
+        OVERHEAD
             + user.as_ref().map_or(0, |user| user.len())
             + addr.as_ref().map_or(0, |addr| addr.len())
             + tokens.iter().map(|token| token.len() + 2).sum::<usize>()
             + csrf.as_ref().map_or(0, |csrf| csrf.len())
             + data.total()
-            + unknown.total();
-        if now - old + new > RECORD_MAX {
+            + unknown.total()
+    }
+
+    /// Refuses `new` more bytes of content in the place of `old` where the record would break REC-8.
+    fn room_for(&self, what: &str, new: usize, old: usize) -> Result<(), ValueError> {
+        if self.size() - old + new > RECORD_MAX {
             return Err(limit(
                 what,
                 "the session's record would be larger than 16777152 bytes (16 MiB - 64)",
@@ -371,6 +375,14 @@ impl Session {
         let least = self.content.idle.map_or(resolution, |idle| resolution.min(idle / 10)).max(1);
         let moves = accessed.millis_since(self.accessed).max(self.accessed.millis_since(accessed));
         (moves >= least).then(|| Session { accessed, ..self.clone() })
+    }
+
+    /// The session, its `accessed` set to `now` where it is too far ahead of that (TIME-2).
+    pub(crate) fn with_sane_access(mut self, now: UnixMillis) -> Session {
+        if self.accessed.is_far_ahead_of(now) {
+            self.accessed = now;
+        }
+        self
     }
 
     /// Takes over what `newer`, which a migrator has read again, holds. `expires` and `idle` stay: a second

@@ -187,7 +187,7 @@ pub fn import(
              every file again that this one took, also those of sessions that have been logged out by then"
         )));
     } else if !options.dry_run {
-        store.note_import(&notes.line(&noted, &Run { start, failed }))?;
+        store.note_imports(notes.line(&noted, &Run { start, failed }).as_bytes())?;
     }
     Ok(summary)
 }

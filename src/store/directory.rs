@@ -9,7 +9,7 @@ use super::synced::Synced;
 use super::write::Place;
 use super::{Deleted, SessionStore};
 use crate::counters::{Count, Counters};
-use crate::dir::{Access, Dir, Entries};
+use crate::dir::{Access, Dir};
 use crate::error::{Error, NotAStore, Result, Unsupported};
 use crate::locks::{self, Guard, Locks, Mode, enter};
 use crate::marker::{Durability, Marker};
@@ -62,6 +62,7 @@ pub struct DirectoryStore {
     pub(crate) synced: Synced,
     pub(crate) patience: Duration,
     pub(crate) resolution: Duration,
+    pub(crate) threads: usize,
     pub(crate) clock: Clock,
     tally: Tally,
     conflicts: Count,
@@ -107,6 +108,7 @@ impl Options {
             synced: Synced::default(),
             patience: self.patience,
             resolution: self.resolution,
+            threads: self.threads,
             clock: Arc::clone(&self.clock),
             tally: Tally::default(),
             conflicts: Count::default(),
@@ -177,24 +179,6 @@ impl DirectoryStore {
         Ok(())
     }
 
-    /// What the store's files are named after, in no order. No file is read, so the expired, the corrupt and the
-    /// stillborn are among them.
-    ///
-    /// # Errors
-    /// `io` if the store cannot be listed.
-    pub fn references(&self) -> Result<impl Iterator<Item = Result<SessionRef>> + '_> {
-        enter()?;
-        let failed = |error| Error::io("list the store", None, error);
-        let naming = self.marker.naming;
-        Ok(self.dir.entries().map_err(failed)?.filter_map(move |entry| match entry {
-            Ok((name, kind)) => match names::entry(&name, kind, naming) {
-                Entry::Session(name) => Some(Ok(name.session().clone())),
-                _ => None,
-            },
-            Err(error) => Some(Err(failed(error))),
-        }))
-    }
-
     pub(crate) fn now(&self) -> UnixMillis {
         (self.clock)()
     }
@@ -220,9 +204,12 @@ impl DirectoryStore {
 
     pub(crate) fn lock(&self, name: &FileName) -> Result<Guard> {
         let key = name.session().key();
-        self.locks
-            .lock(&self.dir, key.lock_file(), Mode::Exclusive, self.patience)
-            .map_err(|error| error.about(key.shown()))
+        self.lock_file(key.lock_file()).map_err(|error| error.about(key.shown()))
+    }
+
+    /// Takes the lock of lock file `index`, which is made if need be (LOCK-5).
+    pub(crate) fn lock_file(&self, index: u8) -> Result<Guard> {
+        self.locks.lock(&self.dir, index, Mode::Exclusive, self.patience)
     }
 
     pub(crate) fn round(&self, name: &FileName) -> Result<Round> {
@@ -298,7 +285,7 @@ impl DirectoryStore {
     }
 
     /// Stores a session's first revision. The lock is held.
-    fn put_first(&self, name: &FileName, first: &Session, place: Place) -> Result<()> {
+    pub(super) fn put_first(&self, name: &FileName, first: &Session, place: Place) -> Result<()> {
         let record = first.encode(FIRST_SEQ, self.marker.naming)?;
         self.put_file(name, FIRST_SEQ, &record, place)
     }
@@ -489,9 +476,7 @@ impl SessionStore for DirectoryStore {
     }
 
     fn iter_sessions(&self) -> Result<Box<dyn Iterator<Item = Result<Session>> + '_>> {
-        enter()?;
-        let entries = self.dir.entries().map_err(|error| Error::io("list the store", None, error))?;
-        Ok(Box::new(Sessions { store: self, entries, now: self.now() }))
+        Ok(Box::new(self.sessions()?))
     }
 
     fn setup(&self) -> Result<()> {
@@ -520,40 +505,6 @@ impl SessionStore for DirectoryStore {
             busy_waits: self.locks.waits.get(),
             conflicts: self.conflicts.get(),
             gone: self.gone.get(),
-        }
-    }
-}
-
-/// The sessions of a store that are not expired.
-struct Sessions<'a> {
-    store: &'a DirectoryStore,
-    entries: Entries<'a>,
-    now: UnixMillis,
-}
-
-impl Iterator for Sessions<'_> {
-    type Item = Result<Session>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Err(error) = enter() {
-            return Some(Err(error));
-        }
-        loop {
-            let (name, kind) = match self.entries.next()? {
-                Ok(entry) => entry,
-                Err(error) => return Some(Err(Error::io("list the store", None, error))),
-            };
-            let Entry::Session(name) = names::entry(&name, kind, self.store.marker.naming) else { continue };
-            let session = self.store.read(&name).and_then(|current| match current {
-                None => Ok(None),
-                Some(current) => current.session(&name).map(Some),
-            });
-            match session {
-                Ok(Some(session)) if !session.is_expired(self.now) => return Some(Ok(session)),
-                // Expired, or gone since it was listed.
-                Ok(_) => {}
-                Err(error) => return Some(Err(error)),
-            }
         }
     }
 }

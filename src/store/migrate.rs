@@ -1,16 +1,18 @@
-//! What a migrator needs of a store beside its operations: SPEC.md section 20.
+//! What migrators and conversions need of a store beside its operations: SPEC.md section 20.
 
 use std::io;
-use std::time::Duration;
 
 use super::directory::DirectoryStore;
+use super::write::Place;
 use crate::error::{Error, Result};
 use crate::names::{EntryType, IMPORTS, SessionRef};
+use crate::read::Round;
 use crate::record::Session;
 
 impl DirectoryStore {
     /// By how much `accessed` moves at least when it is written (WRITE-17).
-    pub(crate) fn resolution(&self) -> Duration {
+    #[cfg(feature = "session3")]
+    pub(crate) fn resolution(&self) -> std::time::Duration {
         self.resolution
     }
 
@@ -22,6 +24,7 @@ impl DirectoryStore {
     }
 
     /// The session, even if it is expired.
+    #[cfg(feature = "session3")]
     pub(crate) fn stored(&self, session: &SessionRef) -> Result<Option<Session>> {
         let name = self.name(session)?;
         let Some(current) = self.read(&name)? else { return Ok(None) };
@@ -47,7 +50,20 @@ impl DirectoryStore {
     }
 
     /// Appends to the notes of migrators (MIG-4).
-    pub(crate) fn note_import(&self, line: &str) -> Result<()> {
-        self.dir.append_import(line).map_err(|error| Error::io("write the notes in .imports", None, error))
+    pub(crate) fn note_imports(&self, lines: &[u8]) -> Result<()> {
+        self.dir.append_imports(lines).map_err(|error| Error::io("write the notes in .imports", None, error))
+    }
+
+    /// Stores a copy of `session`, which is of another store, as what it is there: with its revision and its times.
+    /// Says whether the name was free.
+    pub(crate) fn copy(&self, reference: &SessionRef, session: &Session) -> Result<bool> {
+        let name = self.name(reference)?;
+        let _guard = self.lock(&name)?;
+        let place = match self.round(&name)? {
+            Round::Absent => Place::Fresh,
+            Round::Stillborn => Place::OverStillborn,
+            _ => return Ok(false),
+        };
+        self.put_first(&name, session, place).map(|()| true)
     }
 }

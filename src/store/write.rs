@@ -72,6 +72,14 @@ impl DirectoryStore {
         })
     }
 
+    /// Replaces the session's file by a sound one that holds the same session. REP-4.
+    pub(crate) fn rewrite(&self, name: &FileName, current: &Current) -> Result<()> {
+        let session = current.session(name)?.with_sane_access(self.now());
+        let seq = current.seq() + 1;
+        let record = session.encode(seq, self.marker.naming)?;
+        self.put_file(name, seq, &record, Place::OverSession)
+    }
+
     /// Overwrites the slot that does not hold the current record. WRITE-3, WRITE-5, WRITE-8. Returns the error of
     /// the sync, where that failed.
     fn put_slot(

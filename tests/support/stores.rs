@@ -31,6 +31,7 @@ pub struct Fixture {
     tmp: tempfile::TempDir,
     pub path: PathBuf,
     now: Arc<AtomicU64>,
+    patience: Duration,
     pub store: DirectoryStore,
 }
 
@@ -39,9 +40,17 @@ impl Fixture {
         let tmp = tempfile::tempdir().expect("a temporary directory");
         let path = tmp.path().join("sessions");
         let now = Arc::new(AtomicU64::new(START));
-        let options = options(&now).create(true).naming(naming).durability(durability);
+        let patience = Duration::from_millis(100);
+        let options = options(&now).patience(patience).create(true).naming(naming).durability(durability);
         let store = options.open(&path).expect("a new store");
-        Fixture { tmp, path, now, store }
+        Fixture { tmp, path, now, patience, store }
+    }
+
+    /// The same, with patience enough for locks that are wanted by many on a busy machine.
+    pub fn patient(mut self) -> Self {
+        self.patience = Duration::from_secs(30);
+        self.store = self.options().open(&self.path).expect("opens");
+        self
     }
 
     /// A store of naming `plain` and durability `power`.
@@ -60,7 +69,7 @@ impl Fixture {
 
     /// Options with the test's clock and little patience.
     pub fn options(&self) -> Options {
-        options(&self.now)
+        options(&self.now).patience(self.patience)
     }
 
     /// A directory beside the store's, where nothing may ever change.
@@ -140,7 +149,7 @@ impl Fixture {
 
 fn options(now: &Arc<AtomicU64>) -> Options {
     let now = Arc::clone(now);
-    Options::new().clock(move || time(now.load(Ordering::SeqCst))).patience(Duration::from_millis(100))
+    Options::new().clock(move || time(now.load(Ordering::SeqCst)))
 }
 
 /// A process of its own: this test program, which runs its test `child` in the role `role`.
