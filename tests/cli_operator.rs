@@ -413,6 +413,8 @@ fn convert_refuses_a_target_that_it_cannot_use() {
     nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("made");
     symlink(&f.dir, path("link")).expect("made");
     symlink(path("nowhere"), path("dangling")).expect("made");
+    fs::create_dir(path("later")).expect("made");
+    fs::write(path("later/.sessiondir"), "sessiondir\nread 2\nwrite 2\n").expect("written");
     let before = snapshot(f.tmp.path());
     let another = |durability| {
         format!("is a store already, of naming hashed and durability {durability}; name a new one")
@@ -428,6 +430,7 @@ fn convert_refuses_a_target_that_it_cannot_use() {
         (&f.dir, &hashed, &["--naming", "plain"], &another("process")),
         (&f.dir, &hashed, &["--durability", "power"], &another("process")),
         (&f.dir, &path("full"), &[], "not empty, so it is not made a store; name a new or an empty one"),
+        (&f.dir, &path("later"), &[], "this is a store of read version 2 (MARK-2); update sessiondir"),
         (&f.dir, &path("file"), &[], "not a directory; name the store's directory"),
         (&f.dir, &path("fifo"), &[], "not a directory; name the store's directory"),
         (&f.dir, &path("dangling"), &[], "is a symbolic link that leads nowhere; remove it, or name another"),

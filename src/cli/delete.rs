@@ -72,7 +72,8 @@ impl Delete {
     pub(super) fn run(&self, common: &Common, output: &mut Output) -> Result<Status, Failure> {
         let dir = &self.store.dir;
         if let Some(user) = &self.user {
-            return delete_user(user, &common.open(dir)?, dir, output);
+            let store = common.scanning().open(dir).map_err(|error| Failure::store(dir, error))?;
+            return delete_user(user, &store, dir, output);
         }
         let wanted = wanted::all(&self.sessions)?;
         let store = common.open(dir)?;
