@@ -1,4 +1,5 @@
-//! The README's tour of the command, run: each `$` line of its `console` blocks, in order, in one directory.
+//! The README's tour of the command, run: each `$` line of its `console` blocks, in order, in one directory. So is
+//! what docs/operations.md has of them.
 //!
 //! In the expected output `[..]` stands for anything within a line, a line `...` for any lines, and a line `? N`
 //! says the exit status, which is 0 where none is given. The tour of the library is a test of its own: see the end.
@@ -15,10 +16,17 @@ struct Step {
 
 fn steps(readme: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let mut inside = false;
+    let (mut inside, mut indent) = (false, 0);
     for line in readme.lines() {
-        match line.strip_prefix("```") {
-            Some(info) => inside = info == "console",
+        // A block may be part of a list.
+        let is_margin = |width: &usize| line.get(..*width).is_some_and(|margin| margin.trim().is_empty());
+        let line = if inside && is_margin(&indent) { &line[indent..] } else { line };
+        let unindented = line.trim_start();
+        match unindented.strip_prefix("```") {
+            Some(info) => {
+                inside = info == "console";
+                indent = line.len() - unindented.len();
+            }
             None if !inside => {}
             None => {
                 if let Some(command) = line.strip_prefix("$ ") {
@@ -59,20 +67,16 @@ fn fits(patterns: &[String], lines: &[&str]) -> bool {
     }
 }
 
-#[test]
-fn the_tour_of_the_command_is_true() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(here.join("README.md")).expect("the README");
-    let tmp = tempfile::tempdir().expect("a temporary directory");
-    std::os::unix::fs::symlink(here.join("tests"), tmp.path().join("tests")).expect("a link");
+/// Runs the commands of a document in `directory`.
+fn run(document: &str, directory: &Path) -> usize {
     let binary = Path::new(env!("CARGO_BIN_EXE_sessiondir")).parent().expect("its directory");
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").expect("a PATH"));
-    let steps = steps(&readme);
-    assert!(steps.len() >= 10, "{} commands", steps.len());
+    let steps = steps(document);
+    let count = steps.len();
     for Step { command, output, status } in steps {
         let done = Command::new("sh")
             .args(["-c", &format!("exec 2>&1\n{command}")])
-            .current_dir(tmp.path())
+            .current_dir(directory)
             .env("PATH", &path)
             .output()
             .expect("a shell");
@@ -81,6 +85,27 @@ fn the_tour_of_the_command_is_true() {
         assert!(fits(&output, &lines), "$ {command}\n{printed}\nis not\n{}", output.join("\n"));
         assert_eq!(done.status.code(), Some(status), "$ {command}");
     }
+    count
+}
+
+#[test]
+fn the_tour_of_the_command_is_true() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(here.join("README.md")).expect("the README");
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    std::os::unix::fs::symlink(here.join("tests"), tmp.path().join("tests")).expect("a link");
+    let count = run(&readme, tmp.path());
+    assert!(count >= 10, "{count} commands");
+}
+
+/// Where the examples have a site's directory, a directory of the test's stands.
+#[test]
+fn what_operators_are_told_is_true() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let operations = std::fs::read_to_string(here.join("docs/operations.md")).expect("the document");
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let count = run(&operations.replace("/srv/shop", &tmp.path().to_string_lossy()), tmp.path());
+    assert!(count >= 10, "{count} commands");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! `sessiondir check`
 
+use std::io;
+
 use clap::{Args, ValueEnum};
 use sessiondir::check::{Event, Finding, Summary};
 
+use super::json::Object;
 use super::output::{Failure, Output};
 use super::text::{Plain, count};
 use super::{Common, Status, Store};
@@ -26,7 +29,7 @@ With --json each finding is an object with `finding` (its name), `rule`, `severi
 #[command(after_help = HELP)]
 pub(super) struct Check {
     #[command(flatten)]
-    store: Store,
+    pub(super) store: Store,
     /// Fail on these too
     #[arg(long, value_enum, value_name = "WHAT")]
     deny: Option<Deny>,
@@ -40,7 +43,8 @@ enum Deny {
 
 impl Check {
     pub(super) fn run(&self, common: &Common, output: &mut Output) -> Result<Status, Failure> {
-        output.show_progress(false);
+        let dir = &self.store.dir;
+        output.show_progress(dir, false);
         let tell = &mut |event: Event<'_>| match event {
             Event::Finding(finding) => {
                 if let Err(failure) = report(finding, common, output) {
@@ -51,8 +55,7 @@ impl Check {
             Event::Checked => output.step(),
             _ => {}
         };
-        let dir = &self.store.dir;
-        let summary = sessiondir::check::check(dir, &common.options(), tell)
+        let summary = sessiondir::check::check(dir, &common.scanning(), tell)
             .map_err(|error| Failure::store(dir, error))?;
         summarize(summary, output)?;
         let found = summary.errors > 0 || (self.deny == Some(Deny::Warnings) && summary.warnings > 0);
@@ -63,16 +66,7 @@ impl Check {
 fn report(finding: &Finding, common: &Common, output: &mut Output) -> Result<(), Failure> {
     let path = finding.place.path(common.full_ids);
     if output.json {
-        return output.object(|object| {
-            object.text("finding", finding.kind.name())?;
-            object.text("rule", finding.rule.id())?;
-            object.text("severity", finding.severity().name())?;
-            object.text("path", &path)?;
-            if let Some(offset) = finding.offset {
-                object.number("offset", offset)?;
-            }
-            object.text("detail", &finding.detail)
-        });
+        return output.object(|object| members(object, finding, &path));
     }
     output.line(|out| {
         let (severity, kind) = (finding.severity().name(), finding.kind.name());
@@ -82,6 +76,18 @@ fn report(finding: &Finding, common: &Common, output: &mut Output) -> Result<(),
         }
         write!(out, ": {}", Plain(&finding.detail))
     })
+}
+
+/// The members that a finding's object has.
+pub(super) fn members(object: &mut Object<'_>, finding: &Finding, path: &str) -> io::Result<()> {
+    object.text("finding", finding.kind.name())?;
+    object.text("rule", finding.rule.id())?;
+    object.text("severity", finding.severity().name())?;
+    object.text("path", path)?;
+    if let Some(offset) = finding.offset {
+        object.number("offset", offset)?;
+    }
+    object.text("detail", &finding.detail)
 }
 
 fn summarize(summary: Summary, output: &mut Output) -> Result<(), Failure> {

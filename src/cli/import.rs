@@ -54,7 +54,7 @@ pub(super) struct Session3 {
     #[arg(value_name = "SRC")]
     source: PathBuf,
     #[command(flatten)]
-    store: Store,
+    pub(super) store: Store,
     /// Tell what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -81,7 +81,7 @@ impl Session3 {
         options.strict = self.strict;
         options.all = self.all;
         options.expires_after = Duration::from_secs(u64::from(self.expires_after) * 24 * 60 * 60);
-        output.show_progress(false);
+        output.show_progress(&self.source, false);
         let named = |session: &SessionRef| Named::new(session, store.marker().naming, common).name;
         // Where the report cannot be written, the import goes on all the same: it is what was asked for.
         let mut written = Ok(());
@@ -98,7 +98,9 @@ impl Session3 {
         });
         let summary = done.map_err(|error| {
             let (source, store) = (self.source.display(), dir.display());
-            Failure::Own(error.class(), format!("import from {source} into {store}: {error}"))
+            let note = common.note_owner(&error);
+            let message = format!("import from {source} into {store}: {error}{note}");
+            Failure::Own(error.class(), message)
         })?;
         written?;
         self.summarize(summary, output)?;

@@ -1,12 +1,13 @@
 //! `sessiondir init`
 
 use std::io;
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use sessiondir::error::NotAStore;
 use sessiondir::{Durability, Error, ErrorClass, Naming};
 
-use super::output::{Failure, Output};
+use super::output::{Failure, Output, message};
 use super::{Common, Status, Store};
 
 const HELP: &str = "\
@@ -23,7 +24,7 @@ empty, or the system refuses.";
 #[command(after_help = HELP)]
 pub(super) struct Init {
     #[command(flatten)]
-    store: Store,
+    pub(super) store: Store,
     /// How session files are named
     #[arg(long, value_enum, default_value_t)]
     naming: NamingArg,
@@ -33,7 +34,7 @@ pub(super) struct Init {
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
-enum NamingArg {
+pub(super) enum NamingArg {
     /// By the session's ID: a listing of the directory holds credentials
     #[default]
     Plain,
@@ -42,7 +43,7 @@ enum NamingArg {
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
-enum DurabilityArg {
+pub(super) enum DurabilityArg {
     /// A loss of power
     #[default]
     Power,
@@ -50,19 +51,30 @@ enum DurabilityArg {
     Process,
 }
 
-impl Init {
-    pub(super) fn run(&self, common: &Common, output: &mut Output) -> Result<Status, Failure> {
-        let naming = match self.naming {
+impl From<NamingArg> for Naming {
+    fn from(naming: NamingArg) -> Self {
+        match naming {
             NamingArg::Plain => Naming::Plain,
             NamingArg::Hashed => Naming::Hashed,
-        };
-        let durability = match self.durability {
+        }
+    }
+}
+
+impl From<DurabilityArg> for Durability {
+    fn from(durability: DurabilityArg) -> Self {
+        match durability {
             DurabilityArg::Power => Durability::Power,
             DurabilityArg::Process => Durability::Process,
-        };
+        }
+    }
+}
+
+impl Init {
+    pub(super) fn run(&self, common: &Common, output: &mut Output) -> Result<Status, Failure> {
+        let (naming, durability) = (self.naming.into(), self.durability.into());
         let dir = &self.store.dir;
         let options = common.options().naming(naming).durability(durability);
-        sessiondir::init(dir, &options).map_err(|error| self.explain(error))?;
+        sessiondir::init(dir, &options).map_err(|error| explain(dir, error, ""))?;
         if output.json {
             output.object(|object| {
                 object.text("store", &dir.to_string_lossy())?;
@@ -83,23 +95,24 @@ impl Init {
         }
         Ok(Status::Clean)
     }
+}
 
-    /// The error, where making a store fails otherwise than opening one.
-    fn explain(&self, error: Error) -> Failure {
-        let dir = self.store.dir.display();
-        match &error {
-            Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                let message = format!("io: {dir}: its parent directory does not exist; make that first");
-                Failure::Own(ErrorClass::Io, message)
-            }
-            // mkdir(2) found something of that name, open(2) nothing.
-            Error::NotAStore { why: NotAStore::Missing, .. } => {
-                let message = format!(
-                    "not-a-store: {dir}: is a symbolic link that leads nowhere; remove it, or name another"
-                );
-                Failure::Own(ErrorClass::NotAStore, message)
-            }
-            _ => Failure::store(&self.store.dir, error),
+/// The error, where making a store fails otherwise than opening one; `note` is added to it.
+pub(super) fn explain(dir: &Path, error: Error, note: &str) -> Failure {
+    let shown = dir.display();
+    match &error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            let message = format!("io: {shown}: its parent directory does not exist; make that first");
+            Failure::Own(ErrorClass::Io, message)
         }
+        // mkdir(2) found something of that name, open(2) nothing.
+        Error::NotAStore { why: NotAStore::Missing, .. } => {
+            let message = format!(
+                "not-a-store: {shown}: is a symbolic link that leads nowhere; remove it, or name another"
+            );
+            Failure::Own(ErrorClass::NotAStore, message)
+        }
+        _ if note.is_empty() => Failure::store(dir, error),
+        _ => Failure::Own(error.class(), format!("{}{note}", message(dir, &error))),
     }
 }

@@ -42,7 +42,6 @@ impl<'a> Object<'a> {
         write!(self.name(name)?, "{value}")
     }
 
-    #[cfg(feature = "session3")]
     pub(super) fn bool(&mut self, name: &str, value: bool) -> io::Result<()> {
         write!(self.name(name)?, "{value}")
     }

@@ -1,13 +1,13 @@
 //! `sessiondir list`
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
 use clap::Args;
-use sessiondir::{Error, Naming, Session, SessionStore, UnixMillis};
+use sessiondir::{Naming, Session, UnixMillis};
 
-use super::cbor::{self, Style};
 use super::output::{Failure, Output, message};
-use super::session::{Named, data_size, head};
+use super::session::{Named, data_size, head, is_of};
 use super::text::{clip, count, relative};
 use super::{Common, Status, Store};
 
@@ -31,7 +31,7 @@ bytes.";
 #[command(after_help = HELP)]
 pub(super) struct List {
     #[command(flatten)]
-    store: Store,
+    pub(super) store: Store,
     /// Only this user's sessions; a user who is no text is given as JSON: --user 42
     #[arg(long, value_name = "U", allow_hyphen_values = true)]
     user: Option<String>,
@@ -44,10 +44,9 @@ impl List {
     pub(super) fn run(&self, common: &Common, output: &mut Output) -> Result<Status, Failure> {
         let dir = &self.store.dir;
         let failed = |error| Failure::store(dir, error);
-        let store = common.open_to_read(dir)?;
+        let store = common.scanning().read_only(true).open(dir).map_err(failed)?;
         let naming = store.marker().naming;
-        let sessions = store.iter_sessions().map_err(failed)?;
-        output.show_progress(true);
+        output.show_progress(dir, true);
         let now = UnixMillis::now();
         // The widths of a name: `#` and 8 digits; an ID of the usual length; a whole key.
         let width = match (common.full_ids, naming) {
@@ -58,24 +57,25 @@ impl List {
         if !output.json {
             output.line(|out| header(out, width))?;
         }
-        let (mut listed, mut unreadable) = (0, 0);
-        for session in sessions {
-            match session {
-                Ok(session) => {
-                    if self.is_asked_for(&session)? {
-                        listed += 1;
-                        show(&session, naming, common, now, width, output)?;
-                    }
+        let (mut listed, mut unreadable, mut told) = (0, 0, Ok(()));
+        let scanned = store.scan(&mut |session| {
+            output.step();
+            told = match session {
+                Ok(session) if self.user.as_ref().is_none_or(|user| is_of(&session, user)) => {
+                    listed += 1;
+                    show(&session, naming, common, now, width, output)
                 }
-                // Not one session: the rest of the directory.
-                Err(error @ Error::Io { session: None, .. }) => return Err(failed(error)),
+                Ok(_) => Ok(()),
                 Err(error) => {
                     unreadable += 1;
-                    output.complain(error.class(), &message(dir, &error))?;
+                    output.complain(error.class(), &message(dir, &error))
                 }
-            }
-            output.step();
-        }
+            };
+            // Nobody listens any more.
+            if told.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        told?;
+        scanned.map_err(failed)?;
         if !output.json {
             output.line(|out| {
                 write!(out, "{}", count(listed, "session"))?;
@@ -83,17 +83,6 @@ impl List {
             })?;
         }
         Ok(if unreadable > 0 { Status::Found } else { Status::Clean })
-    }
-
-    fn is_asked_for(&self, session: &Session) -> io::Result<bool> {
-        let Some(wanted) = &self.user else { return Ok(true) };
-        let Some(encoded) = session.user_encoded() else { return Ok(false) };
-        if let Ok(Some(user)) = session.user::<String>() {
-            return Ok(user == *wanted);
-        }
-        let mut json = Vec::new();
-        cbor::write(&mut json, encoded, Style::Json)?;
-        Ok(json == wanted.as_bytes())
     }
 }
 

@@ -3,27 +3,44 @@
 
 mod cbor;
 mod check;
+mod completions;
+mod convert;
+mod delete;
 #[cfg(feature = "session3")]
 mod import;
 mod init;
 mod json;
 mod list;
+mod man;
 mod output;
+mod owner;
+mod progress;
+mod repair;
 mod session;
+mod set;
 mod show;
+mod span;
+mod stats;
+mod sweep;
 mod text;
+mod wanted;
 
-use std::io::Write;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use sessiondir::{DirectoryStore, Options, SessionId};
+use sessiondir::{DirectoryStore, Error, Options, SessionId};
 
 use output::{Failure, Output};
 
 /// The crate's version, and the format's.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (format version 1)");
+
+/// How many threads look at a store at most: more wait for each other and for the disk.
+const THREADS: usize = 4;
 
 /// What the exit status says. Scripts depend on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +65,9 @@ command could not be carried out (usage, not a store, an error of the system). E
 command's --help says what that means for it.
 
 Session IDs are credentials: they are shown as # and 8 hexadecimal digits of their
-SHA-256, unless --full-ids is given.";
+SHA-256, unless --full-ids is given.
+
+Run as root on a directory of another user, every command works as that user.";
 
 /// Looks at and works on directories of web sessions in the sessiondir format.
 #[derive(Parser)]
@@ -76,6 +95,9 @@ struct Common {
     /// The store is shared with its directory's group (modes 0660 and 0770)
     #[arg(long, global = true)]
     group: bool,
+    /// The user that root works as, where the store is not root's.
+    #[arg(skip)]
+    owner: Option<u32>,
 }
 
 impl Common {
@@ -83,7 +105,28 @@ impl Common {
         Options::new().allow_remote(self.allow_remote).group(self.group)
     }
 
-    /// Opens a store to look at it. Root may look at another user's.
+    /// For what looks at every session: with some of the machine's processors.
+    fn scanning(&self) -> Options {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.options().threads(threads.min(THREADS))
+    }
+
+    /// What to add to an error for want of permission where root, who has them all, has asked and wonders.
+    fn note_owner(&self, error: &Error) -> String {
+        let (Error::Source { source, .. } | Error::Io { source, .. }) = error else { return String::new() };
+        match self.owner {
+            Some(user) if source.kind() == io::ErrorKind::PermissionDenied => {
+                format!(" (root works as the store's owner, user {user}, who has to have access)")
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn open(&self, dir: &Path) -> Result<DirectoryStore, Failure> {
+        self.options().open(dir).map_err(|error| Failure::store(dir, error))
+    }
+
+    /// Opens a store to look at it.
     fn open_to_read(&self, dir: &Path) -> Result<DirectoryStore, Failure> {
         self.options().read_only(true).open(dir).map_err(|error| Failure::store(dir, error))
     }
@@ -95,9 +138,58 @@ enum Command {
     Check(check::Check),
     List(list::List),
     Show(show::Show),
+    Delete(delete::Delete),
+    Sweep(sweep::Sweep),
+    Repair(repair::Repair),
+    Stats(stats::Stats),
+    Set(set::Set),
+    Convert(convert::Convert),
     #[cfg(feature = "session3")]
     #[command(subcommand)]
     Import(import::Import),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+impl Command {
+    /// The directory whose owner root works as.
+    fn dir(&self) -> Option<&Path> {
+        let store = match self {
+            Command::Init(init) => &init.store,
+            Command::Check(check) => &check.store,
+            Command::List(list) => &list.store,
+            Command::Show(show) => &show.store,
+            Command::Delete(delete) => &delete.store,
+            Command::Sweep(sweep) => &sweep.store,
+            Command::Repair(repair) => &repair.store,
+            Command::Stats(stats) => &stats.store,
+            Command::Set(set) => &set.store,
+            Command::Convert(convert) => return Some(&convert.source),
+            #[cfg(feature = "session3")]
+            Command::Import(import::Import::Session3(import)) => &import.store,
+            Command::Completions(_) | Command::Man(_) => return None,
+        };
+        Some(&store.dir)
+    }
+
+    fn run(&self, common: &Common, output: &mut Output) -> Result<Status, Failure> {
+        match self {
+            Command::Init(init) => init.run(common, output),
+            Command::Check(check) => check.run(common, output),
+            Command::List(list) => list.run(common, output),
+            Command::Show(show) => show.run(common, output),
+            Command::Delete(delete) => delete.run(common, output),
+            Command::Sweep(sweep) => sweep.run(common, output),
+            Command::Repair(repair) => repair.run(common, output),
+            Command::Stats(stats) => stats.run(common, output),
+            Command::Set(set) => set.run(common, output),
+            Command::Convert(convert) => convert.run(common, output),
+            #[cfg(feature = "session3")]
+            Command::Import(import) => import.run(common, output),
+            Command::Completions(completions) => completions.run(output),
+            Command::Man(man) => man.run(output),
+        }
+    }
 }
 
 /// A store's directory.
@@ -109,20 +201,36 @@ struct Store {
 }
 
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse_from(options_first(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     let mut output = Output::new(cli.common.json);
-    let done = match &cli.command {
-        Command::Init(init) => init.run(&cli.common, &mut output),
-        Command::Check(check) => check.run(&cli.common, &mut output),
-        Command::List(list) => list.run(&cli.common, &mut output),
-        Command::Show(show) => show.run(&cli.common, &mut output),
-        #[cfg(feature = "session3")]
-        Command::Import(import) => import.run(&cli.common, &mut output),
-    };
+    // Before anything else happens, and before there is a second thread.
+    let done = cli.command.dir().map_or(Ok(None), owner::become_owner).and_then(|owner| {
+        cli.common.owner = owner;
+        cli.command.run(&cli.common, &mut output)
+    });
     output.end(done).into()
+}
+
+/// The options that every subcommand has, moved to the front: behind the first of several IDs, which may begin with
+/// hyphens, they would be taken for another one.
+fn options_first(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let (mut first, mut rest): (Vec<OsString>, Vec<OsString>) = (Vec::new(), Vec::new());
+    for argument in arguments {
+        let last = rest.last().and_then(|last| last.to_str());
+        let is_option = ["--json", "--full-ids", "--allow-remote", "--group"].iter().any(|o| argument == *o);
+        if is_option && last != Some("--user") && !rest.iter().any(|argument| argument == "--") {
+            first.push(argument);
+        } else {
+            rest.push(argument);
+        }
+    }
+    // The program's own name stays where it is.
+    let after_name = rest.len().min(1);
+    rest.splice(after_name..after_name, first);
+    rest
 }
 
 /// Help, the version, or what is wrong with the arguments. An ID that came to stand in the wrong place is not
@@ -159,6 +267,33 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_that_every_subcommand_has_may_stand_anywhere() {
+        for (given, expected) in [
+            ("p delete d i --json j --group", "p --json --group delete d i j"),
+            ("p delete d -- --allow-remote", "p delete d -- --allow-remote"),
+            ("p list d --user --json --full-ids", "p --full-ids list d --user --json"),
+            ("p", "p"),
+        ] {
+            let given = options_first(given.split(' ').map(OsString::from));
+            assert_eq!(given.join(std::ffi::OsStr::new(" ")), expected);
+        }
+    }
+
+    /// `options_first` names them all.
+    #[test]
+    fn no_option_of_all_subcommands_is_forgotten() {
+        let command = Cli::command();
+        let global = command.get_arguments().filter(|argument| argument.is_global_set());
+        let mut count = 0;
+        for option in global.filter_map(|argument| argument.get_long()) {
+            let moved = options_first(["p", "check", &format!("--{option}")].map(OsString::from).into_iter());
+            assert_eq!(moved[1].to_str(), Some(&*format!("--{option}")));
+            count += 1;
+        }
+        assert_eq!(count, 4);
     }
 
     #[test]

@@ -3,14 +3,13 @@
 
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use sessiondir::error::NotAStore;
 use sessiondir::{Error, ErrorClass, SessionId};
 
 use super::Status;
 use super::json::Object;
+use super::progress::Bar;
 use super::text;
 
 /// Why the command cannot be carried out.
@@ -73,7 +72,7 @@ pub(super) struct Output {
     pub(super) json: bool,
     /// Whether somebody waits for each line.
     watched: bool,
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
 }
 
 impl Output {
@@ -83,22 +82,17 @@ impl Output {
         Output { out: BufWriter::with_capacity(1 << 16, stdout), json, watched, bar: None }
     }
 
-    /// Shows progress from now on, if standard error is a terminal. `scrolls`: the command writes a line for each
-    /// step, so that on a terminal these lines are the progress.
-    pub(super) fn show_progress(&mut self, scrolls: bool) {
-        if !io::stderr().is_terminal() || (self.watched && (scrolls || self.json)) {
-            return;
+    /// Shows progress through the sessions in `dir` from now on, if standard error is a terminal. `scrolls`: the
+    /// command writes a line for each step, so that on a terminal these lines are the progress.
+    pub(super) fn show_progress(&mut self, dir: &Path, scrolls: bool) {
+        if io::stderr().is_terminal() && !(self.watched && (scrolls || self.json)) {
+            self.bar = Some(Bar::new(dir));
         }
-        let style = ProgressStyle::with_template("{spinner} {human_pos} sessions, {per_sec}, {elapsed}");
-        let bar =
-            ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        self.bar = Some(bar);
     }
 
     pub(super) fn step(&self) {
         if let Some(bar) = &self.bar {
-            bar.inc(1);
+            bar.bar.inc(1);
         }
     }
 
@@ -114,7 +108,7 @@ impl Output {
             if *watched { out.flush() } else { Ok(()) }
         };
         match bar {
-            Some(bar) if *watched => bar.suspend(put)?,
+            Some(bar) if *watched => bar.bar.suspend(put)?,
             _ => put()?,
         }
         Ok(())
@@ -141,7 +135,7 @@ impl Output {
             let _ = writeln!(io::stderr(), "sessiondir: {}", text::Plain(message));
         };
         match &self.bar {
-            Some(bar) => bar.suspend(tell),
+            Some(bar) => bar.bar.suspend(tell),
             None => tell(),
         }
         Ok(())
@@ -150,7 +144,7 @@ impl Output {
     /// The end of the command: the last words, and the status.
     pub(super) fn end(&mut self, done: Result<Status, Failure>) -> Status {
         if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
+            bar.end();
         }
         let told = match done {
             Ok(status) => Ok(status),

@@ -74,6 +74,17 @@ pub(super) fn content(object: &mut Object<'_>, session: &Session) -> io::Result<
     })
 }
 
+/// Whether it is the session of the user `wanted`, as the command line names him: by the text that he is, or where he is
+/// no text, as JSON.
+pub(super) fn is_of(session: &Session, wanted: &str) -> bool {
+    let Some(encoded) = session.user_encoded() else { return false };
+    if let Ok(Some(user)) = session.user::<String>() {
+        return user == wanted;
+    }
+    let mut json = Vec::new();
+    cbor::write(&mut json, encoded, Style::Json).is_ok() && json == wanted.as_bytes()
+}
+
 /// A value in diagnostic notation, whole.
 pub(super) fn diagnostic(encoded: &[u8]) -> String {
     let mut out: Vec<u8> = Vec::new();

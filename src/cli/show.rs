@@ -1,18 +1,16 @@
 //! `sessiondir show`
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, Write};
 
 use clap::{ArgAction, Args};
-use sessiondir::{
-    DirectoryStore, ErrorClass, Key, Naming, Session, SessionId, SessionRef, SessionStore, UnixMillis,
-};
+use sessiondir::{ErrorClass, Session, SessionStore, UnixMillis};
 
 use super::cbor::{self, Style};
 use super::output::{Failure, Output, message};
 use super::session::{Named, content, data_size, head};
 use super::text::{Plain, count, escape, relative, span};
+use super::wanted;
 use super::{Common, Status, Store};
 
 const HELP: &str = "\
@@ -38,7 +36,7 @@ float keeps its point or exponent; NaN and the infinities are null.";
 #[command(after_help = HELP, disable_help_flag = true)]
 pub(super) struct Show {
     #[command(flatten)]
-    store: Store,
+    pub(super) store: Store,
     /// A session ID; or # and the first 8 to 64 hexadecimal digits of its SHA-256; or - to read an ID from
     /// standard input
     #[arg(value_name = "ID", allow_hyphen_values = true)]
@@ -49,26 +47,12 @@ pub(super) struct Show {
     help: Option<bool>,
 }
 
-/// What an argument names.
-enum Wanted {
-    Session(SessionRef),
-    /// The first digits of a key, in lower case.
-    Digits(String),
-}
-
-/// What is read of standard input at most: an ID is far shorter.
-const INPUT_MAX: u64 = 1024;
-
 impl Show {
     pub(super) fn run(&self, common: &Common, output: &mut Output) -> Result<Status, Failure> {
         let dir = &self.store.dir;
-        let wanted = self.wanted()?;
+        let wanted = [wanted::one(&self.session)?];
         let store = common.open_to_read(dir)?;
-        let reference = match wanted {
-            Wanted::Session(reference) => Some(reference),
-            Wanted::Digits(digits) => self.find(&store, &digits)?,
-        };
-        let Some(reference) = reference else {
+        let Some(Some(reference)) = wanted::find(&wanted, &store, dir)?.pop() else {
             return gone("no session's SHA-256 starts with these digits", output);
         };
         match store.load(&reference) {
@@ -91,64 +75,6 @@ impl Show {
             }
         }
     }
-
-    /// What the argument names. It is looked at before anything is opened, and never repeated (NAME-2).
-    fn wanted(&self) -> Result<Wanted, Failure> {
-        let argument = self.session.as_bytes();
-        if argument == b"-" {
-            return id(&from_stdin()?).map(Wanted::Session);
-        }
-        let Some(digits) = argument.strip_prefix(b"#") else { return id(argument).map(Wanted::Session) };
-        match String::from_utf8(digits.to_ascii_lowercase()) {
-            Ok(digits)
-                if (8..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit()) =>
-            {
-                Ok(Wanted::Digits(digits))
-            }
-            _ => Err(invalid()),
-        }
-    }
-
-    /// The only session whose key starts with `digits`.
-    fn find(&self, store: &DirectoryStore, digits: &str) -> Result<Option<SessionRef>, Failure> {
-        let failed = |error| Failure::store(&self.store.dir, error);
-        if store.marker().naming == Naming::Hashed
-            && let Some(key) = Key::from_hex(digits.as_bytes())
-        {
-            return Ok(Some(SessionRef::Key(key)));
-        }
-        let mut found = None;
-        for reference in store.references().map_err(failed)? {
-            let reference = reference.map_err(failed)?;
-            if reference.key().to_hex().starts_with(digits) && found.replace(reference).is_some() {
-                let message = "invalid-id: several sessions start with these digits; give more of them (list --full-ids shows all)";
-                return Err(Failure::Own(ErrorClass::InvalidId, message.to_owned()));
-            }
-        }
-        Ok(found)
-    }
-}
-
-fn invalid() -> Failure {
-    let message = "invalid-id: this is no session ID (11 to 128 letters, digits, '-' or '_'), nor # and 8 to 64 hexadecimal digits; `sessiondir list` shows what there is";
-    Failure::Own(ErrorClass::InvalidId, message.to_owned())
-}
-
-fn id(text: &[u8]) -> Result<SessionRef, Failure> {
-    SessionId::new(text).map(SessionRef::Id).map_err(|_| invalid())
-}
-
-/// An ID from standard input, without the newline that ends it. Of a longer text there is enough to see that it
-/// is none.
-fn from_stdin() -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    io::stdin().lock().take(INPUT_MAX).read_to_end(&mut text).map_err(|error| {
-        Failure::Own(ErrorClass::Io, format!("io: cannot read an ID from standard input: {error}"))
-    })?;
-    if text.last() == Some(&b'\n') {
-        text.pop();
-    }
-    Ok(text)
 }
 
 /// READ-7: that a session is absent is no error of the store; here it is what the status tells.
