@@ -883,6 +883,7 @@ fn ids_and_names_are_never_shown_unless_asked_for() {
         let temp = "temporary123456789012345";
         let backup = "backup_of_an_editor_0123";
         let link = "link-01234567890123456789";
+        let hyphens = "--hyphens-0123456789012";
         let absent = "absent-0123456789-absent";
         f.plain(healthy, "ada");
         f.plain(legacy, "ada");
@@ -895,7 +896,7 @@ fn ids_and_names_are_never_shown_unless_asked_for() {
         fs::write(f.dir.join(format!(".tmp.{}", name(temp))), "").expect("written");
         fs::write(f.dir.join(format!("{}~", name(backup))), "").expect("written");
         symlink("elsewhere", f.file(link)).expect("made");
-        let all = [healthy, damaged, expired, legacy, temp, backup, link, absent];
+        let all = [healthy, damaged, expired, legacy, temp, backup, link, absent, hyphens];
         let source = f.tmp.path().join("source");
         fs::create_dir(&source).expect("made");
         let mut runs = Vec::new();
@@ -931,6 +932,7 @@ fn ids_and_names_are_never_shown_unless_asked_for() {
                 runs.push(run(&[os("list"), dir, os(id)]));
                 runs.push(run(&[os(id)]));
                 runs.push(run(&[os("show"), dir, os(id), os(id)]));
+                runs.push(run(&[os("list"), dir, os(&format!("session={id}; path=/"))]));
                 runs.push(run(&[os("check"), f.file(id).as_os_str()]));
                 runs.push(run(&[os("sweep"), dir, os(id)]));
                 runs.push(run(&[os("convert"), dir, f.file(id).as_os_str()]));

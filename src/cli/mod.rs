@@ -245,10 +245,15 @@ fn usage(error: &clap::Error) -> ExitCode {
     let mut hidden = false;
     for argument in std::env::args_os().skip(1) {
         let argument = argument.to_string_lossy();
-        // An option's name may look like an ID; two hyphens say that it is none.
-        if let (false, Ok(id)) = (argument.starts_with("--"), SessionId::new(&*argument)) {
-            hidden |= text.contains(&*argument);
-            text = text.replace(&*argument, &id.to_string());
+        // Also a part of an argument: `session=…`, as a cookie has it.
+        for part in argument.split(|char: char| !(char.is_ascii_alphanumeric() || char == '-' || char == '_'))
+        {
+            // An option's name may look like an ID; two hyphens say that it is none, unless it is longer than any.
+            let is_option = part.starts_with("--") && part.len() < 22;
+            if let (false, Ok(id)) = (is_option, SessionId::new(part)) {
+                hidden |= text.contains(part);
+                text = text.replace(part, &id.to_string());
+            }
         }
     }
     if hidden {
