@@ -167,11 +167,8 @@ impl Dir {
     /// Makes a directory; says whether it was not there before.
     pub(crate) fn make(path: &Path, sharing: Sharing) -> io::Result<bool> {
         match call(Op::Mkdir, "", || fs::mkdir(path, dir_mode(sharing))) {
-            // The process's umask may have taken the group's bits away.
-            Ok(()) if sharing == Sharing::Group => {
-                call(Op::Chmod, "", || fs::chmod(path, dir_mode(sharing))).map(|()| true)
-            }
-            Ok(()) => Ok(true),
+            // The process's umask may have taken bits away.
+            Ok(()) => call(Op::Chmod, "", || fs::chmod(path, dir_mode(sharing))).map(|()| true),
             Err(error) if is(&error, Errno::EXIST) => Ok(false),
             Err(error) => Err(error),
         }
@@ -264,7 +261,7 @@ impl Dir {
         self.create(&name.temp(), OFlags::EXCL)
     }
 
-    /// Opens a control file for writing from its start, making it if need be.
+    /// Makes a file, as `how` says where there is one.
     fn create(&self, name: &str, how: OFlags) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | how;
         let mode = file_mode(self.sharing);
@@ -273,12 +270,9 @@ impl Dir {
         Ok(file)
     }
 
-    /// Gives a file that was made the group's bits, which the process's umask may have taken away.
+    /// Gives a file that was made the bits which the process's umask may have taken away (DIR-6).
     fn share(&self, file: &File) -> io::Result<()> {
-        match self.sharing {
-            Sharing::Owner => Ok(()),
-            Sharing::Group => call(Op::Chmod, "", || fs::fchmod(&file.0, file_mode(self.sharing))),
-        }
+        call(Op::Chmod, "", || fs::fchmod(&file.0, file_mode(self.sharing)))
     }
 
     /// Renames the temp of `name` to `name`; with `fresh`, only where there is nothing of that name.
@@ -348,7 +342,15 @@ impl Dir {
 
     /// Appends lines to the migrators' notes (MIG-4).
     pub(crate) fn append_imports(&self, lines: &[u8]) -> io::Result<()> {
-        let file = self.create(IMPORTS, OFlags::APPEND)?;
+        let file = match self.create(IMPORTS, OFlags::APPEND | OFlags::EXCL) {
+            // Perhaps another user's, in a store that is shared: its mode is for him to change.
+            Err(error) if is(&error, Errno::EXIST) => {
+                let flags =
+                    OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                File(call(Op::Open, IMPORTS, || fs::openat(&self.fd, IMPORTS, flags, Mode::empty()))?)
+            }
+            made => made?,
+        };
         let mut rest = lines;
         while !rest.is_empty() {
             let written = call(Op::Write, IMPORTS, || rustix::io::write(&file.0, rest))?;
@@ -414,10 +416,8 @@ impl Dir {
         let mode = dir_mode(self.sharing);
         match call(Op::Mkdir, name, || fs::mkdirat(&self.fd, name, mode)) {
             Err(error) if is(&error, Errno::EXIST) => Ok(()),
-            Ok(()) if self.sharing == Sharing::Group => {
-                call(Op::Chmod, name, || fs::chmodat(&self.fd, name, mode, AtFlags::empty()))
-            }
-            done => done,
+            Ok(()) => call(Op::Chmod, name, || fs::chmodat(&self.fd, name, mode, AtFlags::empty())),
+            Err(error) => Err(error),
         }
     }
 
@@ -434,7 +434,7 @@ impl Dir {
             | OFlags::NOCTTY
             | OFlags::CLOEXEC;
         let mode = file_mode(self.sharing);
-        let existed = self.sharing == Sharing::Owner || self.stat_lock(index)?.is_some();
+        let existed = access == Access::Read || self.stat_lock(index)?.is_some();
         let file = File(call(Op::Open, &path, || fs::openat(&self.fd, &path, flags, mode))?);
         if !existed {
             // Somebody else may have made it meanwhile, and then shared it.

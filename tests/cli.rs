@@ -1028,6 +1028,38 @@ fn source(f: &Fixture, name: &str) -> PathBuf {
     source
 }
 
+/// Exercises DIR-6.
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    let f = fixture(Naming::Plain);
+    let (sessions, dir) = (source(&f, "sessions"), f.tmp.path().join("masked"));
+    // What is made without the umask in mind has no bit that is not for root to use all the same.
+    let script = r#"umask "$1" && "$2" init "$4" && "$2" import session3 "$3" "$4""#;
+    for (umask, group) in [("0777", false), ("0277", false), ("0077", true)] {
+        let mut shell = Command::new("sh");
+        let script = if group { script.replace("$4\"", "$4\" --group") } else { script.to_owned() };
+        shell.args(["-c", &script, "sh", umask, env!("CARGO_BIN_EXE_sessiondir")]).arg(&sessions).arg(&dir);
+        let ran = finish(shell, None);
+        assert_eq!((ran.status, &*ran.err), (0, ""), "{}", ran.out);
+        let (dirs, files) = if group { (0o2770, 0o660) } else { (0o700, 0o600) };
+        let mut paths = vec![dir.clone()];
+        for within in [dir.clone(), dir.join(".lock")] {
+            paths.extend(fs::read_dir(within).expect("listed").map(|entry| entry.expect("listed").path()));
+        }
+        assert_eq!(
+            paths.len(),
+            1 + 1 + 64 + 1 + 1 + 6,
+            "the directory, .lock and its files, marker, notes, sessions"
+        );
+        for path in paths {
+            let found = fs::metadata(&path).expect("there");
+            let right = if found.is_dir() { dirs } else { files };
+            assert_eq!(found.mode() & 0o7777, right, "{} under umask {umask}", path.display());
+        }
+        fs::remove_dir_all(&dir).expect("removed");
+    }
+}
+
 /// Exercises MIG-3, MIG-4, NAME-8.
 #[test]
 fn import_tells_what_it_does() {
