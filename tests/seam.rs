@@ -547,6 +547,36 @@ fn a_checker_beside_a_deletion() {
     assert!(!f.file(&id).exists());
 }
 
+/// Exercises CHK-3.
+#[test]
+fn a_checker_beside_somebody_who_tidies_up() {
+    let f = Fixture::plain();
+    f.created();
+    let (file, dir) = (f.path.join("a-note.txt"), f.path.join("AAAAAAAAAAAAAAAAAAAAAA"));
+    let make = || {
+        fs::write(&file, "").expect("written");
+        fs::create_dir(&dir).expect("made");
+    };
+    make();
+    let mut found = f.finding_names();
+    found.sort_unstable();
+    assert_eq!(found, ["foreign", "not-regular"]);
+    // They go after the directory has been listed, at the latest when the checker looks at one of them.
+    let (gone, mut listed) = ([file.clone(), dir.clone()], 0);
+    let hook = seam::install(move |call| {
+        let of_these = call.op == Op::Stat && gone.iter().any(|path| path.ends_with(call.path));
+        listed += usize::from(call.op == Op::ReadDir);
+        if listed == 2 && (of_these || call.op == Op::Open) {
+            let _ = fs::remove_file(&gone[0]);
+            let _ = fs::remove_dir(&gone[1]);
+        }
+        None
+    });
+    f.assert_clean();
+    drop(hook);
+    assert!(!file.exists() && !dir.exists());
+}
+
 /// Exercises CHK-2.
 #[test]
 fn a_checker_beside_a_write() {

@@ -131,7 +131,7 @@ impl<'a> Judge<'a> {
                 EntryClass::Marker | EntryClass::LockDirectory | EntryClass::Quarantine | EntryClass::Imports,
             ) => self.control(name).into(),
             Entry::Other(EntryClass::MarkerTemp) => self.marker_temp().into(),
-            Entry::Other(_) => vec![self.foreign(name, kind)].into(),
+            Entry::Other(_) => self.foreign(name, kind).into_iter().collect::<Vec<_>>().into(),
         }
     }
 
@@ -149,9 +149,13 @@ impl<'a> Judge<'a> {
     }
 
     /// NAME-11, CHK-13.
-    fn foreign(&self, name: &[u8], kind: EntryType) -> Finding {
+    fn foreign(&self, name: &[u8], kind: EntryType) -> Option<Finding> {
+        // The listing may be minutes old (CHK-3). What has taken the entry's place meanwhile is for the next check.
+        if self.dir.stat_entry(name).is_ok_and(|stat| stat.is_none_or(|stat| stat.kind != kind)) {
+            return None;
+        }
         let session = names::session_name(name, self.marker.naming);
-        match session {
+        Some(match session {
             Some(name) if kind != EntryType::Regular => {
                 let place = Place::Session(name.session().clone());
                 let detail = "has a session's name but is not a regular file; move it away";
@@ -162,7 +166,7 @@ impl<'a> Judge<'a> {
                 let detail = "is not the format's; it is left alone";
                 found(FindingKind::Foreign, Rule::Chk13, Place::Entry(name.to_vec()), detail)
             }
-        }
+        })
     }
 
     /// Looks at something that a writer may be at work on while no writer is: under the lock `index`, shared. Where
