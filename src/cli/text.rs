@@ -9,7 +9,7 @@ use sessiondir::UnixMillis;
 /// (escape sequences, C1 among them), line separators, and marks that turn the direction of writing.
 fn acts(char: char) -> bool {
     char.is_control()
-        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Writes `text` with what acts escaped as in JSON; with `quotes`, as a JSON string.
@@ -101,11 +101,12 @@ mod tests {
     #[test]
     fn what_acts_is_escaped() {
         let mut out = Vec::new();
-        escape(&mut out, "a\u{1b}[31m\u{9b}\u{7f}\n\t\"\\\u{202e}é日\u{0}", true).expect("a Vec takes all");
+        escape(&mut out, "a\u{1b}[31m\u{9b}\u{7f}\n\t\"\\\u{202e}\u{61c}é日\u{0}", true)
+            .expect("a Vec takes all");
         let out = String::from_utf8(out).expect("text");
-        assert_eq!(out, r#""a\u001b[31m\u009b\u007f\n\t\"\\\u202eé日\u0000""#);
+        assert_eq!(out, r#""a\u001b[31m\u009b\u007f\n\t\"\\\u202e\u061cé日\u0000""#);
         let back: String = serde_json::from_str(&out).expect("JSON");
-        assert_eq!(back, "a\u{1b}[31m\u{9b}\u{7f}\n\t\"\\\u{202e}é日\u{0}");
+        assert_eq!(back, "a\u{1b}[31m\u{9b}\u{7f}\n\t\"\\\u{202e}\u{61c}é日\u{0}");
         assert_eq!(Plain("\"a\\\r\"").to_string(), r#""a\\u000d""#);
         assert_eq!(clip("日本語\u{7}x", 4), "日本語\\u0007…");
         assert_eq!(clip("abcd", 4), "abcd");
