@@ -205,7 +205,11 @@ impl Options {
                 EntryClass::MarkerTemp => {}
                 EntryClass::LockDirectory if only_locks(dir).map_err(failed)? => {}
                 // A store that somebody else makes at the same time may be in use before we come to its marker.
-                _ if dir.stat_entry(MARKER.as_bytes()).map_err(failed)?.is_some() => {
+                _ if dir
+                    .stat_entry(MARKER.as_bytes())
+                    .map_err(failed)?
+                    .is_some_and(|stat| stat.kind == EntryType::Regular) =>
+                {
                     return Err(Error::not_a_store(dir.path(), NotAStore::Exists));
                 }
                 _ => return Err(Error::not_a_store(dir.path(), NotAStore::NotEmpty)),

@@ -184,6 +184,9 @@ fn init_refuses_what_it_cannot_use() {
     assert_eq!(run!("init", path("store")).status, 0);
     fs::create_dir(path("full")).expect("made");
     fs::write(path("full/README"), "mine").expect("written");
+    // What opening does not take for a marker, making does not take for one either.
+    fs::create_dir(path("no-marker")).expect("made");
+    symlink(path("store/.sessiondir"), path("no-marker/.sessiondir")).expect("made");
     fs::write(path("file"), "mine").expect("written");
     symlink(path("nowhere"), path("dangling")).expect("made");
     nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("made");
@@ -191,6 +194,7 @@ fn init_refuses_what_it_cannot_use() {
     fs::set_permissions(path("open"), fs::Permissions::from_mode(0o777)).expect("chmod");
     for (name, class, what) in [
         ("store", "not-a-store", "is a store already; nothing was changed"),
+        ("no-marker", "not-a-store", "not empty, so it is not made a store; name a new or an empty one"),
         ("full", "not-a-store", "not empty, so it is not made a store; name a new or an empty one"),
         ("file", "not-a-store", "not a directory; name the store's directory"),
         ("fifo", "not-a-store", "not a directory; name the store's directory"),
