@@ -216,6 +216,12 @@ impl Dir {
         Ok(Dir { fd, path: self.path.join(name), sharing: self.sharing })
     }
 
+    /// Syncs the lock directory: the lock files are on stable storage.
+    pub(crate) fn sync_lock_dir(&self) -> io::Result<()> {
+        let lock_dir = self.within(LOCK_DIR)?;
+        call(Op::SyncDir, LOCK_DIR, || fs::fsync(&lock_dir.fd))
+    }
+
     /// The entries of the lock directory.
     pub(crate) fn lock_entries(&self) -> io::Result<Vec<(Vec<u8>, Stat)>> {
         let lock_dir = self.within(LOCK_DIR)?;

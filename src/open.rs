@@ -186,6 +186,8 @@ impl Options {
         let _guards = locks.lock_many(&dir, &all, self.patience)?;
         self.refuse_contents(&dir)?;
         refuse_folding(&dir, self.naming)?;
+        // Before the marker, which says that they are there.
+        dir.sync_lock_dir().map_err(failed)?;
         dir.write_marker(&Marker::new(self.naming, self.durability).text()).map_err(failed)?;
         dir.sync().map_err(failed)?;
         if made && let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {

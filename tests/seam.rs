@@ -510,6 +510,24 @@ fn error_numbers_of_the_lock_calls() {
     assert!(lock.exists() && fs::metadata(&lock).expect("there").len() == 0);
 }
 
+/// Exercises DIR-2.
+#[test]
+fn the_lock_files_are_on_disk_before_the_marker_is() {
+    let f = Fixture::plain();
+    let made = f.outside().join("made");
+    let (result, calls) = calls(|| sessiondir::init(&made, &f.options()));
+    result.expect("made");
+    let at = |which: &dyn Fn(&(Op, String)) -> bool| calls.iter().position(which).expect("called");
+    let last_lock = calls.iter().rposition(|(op, _)| *op == Op::Lock).expect("locked");
+    let locks_synced = at(&|(op, path)| *op == Op::SyncDir && path == ".lock");
+    let marker_synced = at(&|(op, _)| *op == Op::Sync);
+    let renamed = at(&|(op, path)| *op == Op::Rename && path == ".sessiondir");
+    let synced = at(&|(op, path)| *op == Op::SyncDir && path.is_empty());
+    let first_unlock = at(&|(op, _)| *op == Op::Unlock);
+    let order = [last_lock, locks_synced, marker_synced, renamed, synced, first_unlock];
+    assert!(order.is_sorted(), "{order:?}: {calls:?}");
+}
+
 /// Exercises DIR-7.
 #[test]
 fn a_folding_directory_is_refused() {
