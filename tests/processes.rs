@@ -5,7 +5,7 @@ mod support;
 
 use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -190,6 +190,57 @@ fn eight_processes_save_one_session_and_retry() {
 #[test]
 fn processes_update_one_session_that_is_to_survive_power_loss() {
     count_up(Durability::Power, "update", 4, 2, 100);
+}
+
+/// What a writer has returned for is what every load sees that begins later, by whichever store; and no load goes back.
+#[test]
+fn a_load_sees_what_was_saved_before_it_began() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let (id, _) = f.inserted(ID);
+    let (saved, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let reads = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut reads, mut last) = (0u64, 0);
+                    while !done.load(Ordering::SeqCst) {
+                        let before = saved.load(Ordering::SeqCst).max(last);
+                        last = f.n(&id);
+                        assert!(last >= before, "{last}, though {before} had been saved");
+                        reads += 1;
+                    }
+                    reads
+                })
+            })
+            .collect();
+        let writers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let store = open(f.path.to_str().expect("UTF-8"));
+                    for _ in 0..2000 {
+                        let session = store
+                            .update(&id, &mut |session| {
+                                let n: u64 = session.get("n")?.unwrap_or(0);
+                                // Of two sizes, so that files are replaced too.
+                                session.insert("pad", &"x".repeat(if n % 64 == 0 { 9000 } else { 700 }))?;
+                                Ok(session.insert("n", &(n + 1))?)
+                            })
+                            .expect("updated");
+                        saved
+                            .fetch_max(session.get("n").expect("a number").expect("there"), Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().expect("no writer failed");
+        }
+        done.store(true, Ordering::SeqCst);
+        readers.into_iter().map(|reader| reader.join().expect("no reader failed")).sum::<u64>()
+    });
+    assert_eq!(f.n(&id), 4000);
+    assert!(reads > 100, "{reads} reads");
+    println!("{reads} loads beside 4000 saves");
 }
 
 /// Exercises LOCK-2, LOCK-3.

@@ -157,7 +157,13 @@ fn a_record_of_another_process_is_synced_before_the_one_before_it_is_overwritten
     assert_eq!(syncs(&ops(|| f.store.save(&mut session).expect("saved"))), [Op::Sync, Op::Pwrite, Op::Sync]);
     session.insert("n", &4).expect("fits");
     assert_eq!(syncs(&ops(|| f.store.save(&mut session).expect("saved"))), [Op::Pwrite, Op::Sync]);
-    assert_eq!(f.n(&id), 4);
+    // The same record, but in another file: a copy that somebody has put there, and that nobody has synced.
+    let copy = f.outside().join("copy");
+    fs::copy(f.file(&id), &copy).expect("copied");
+    fs::rename(&copy, f.file(&id)).expect("renamed");
+    session.insert("n", &5).expect("fits");
+    assert_eq!(syncs(&ops(|| f.store.save(&mut session).expect("saved"))), [Op::Sync, Op::Pwrite, Op::Sync]);
+    assert_eq!(f.n(&id), 5);
 }
 
 /// Exercises WRITE-14, DEL-3, ROT-1, ROT-2.
