@@ -149,7 +149,7 @@ const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// Runs helpers that increment, with readers beside them, and counts.
 fn count_up(durability: Durability, role: &str, processes: usize, threads: u64, count: u64) {
-    let f = Fixture::new(Naming::Plain, durability);
+    let f = Fixture::new(Naming::Plain, durability).patient();
     let (id, _) = f.inserted(ID);
     let path = f.path.to_str().expect("UTF-8");
     let mut reader = Helper::start("read", &[path, ID]);
@@ -195,7 +195,7 @@ fn processes_update_one_session_that_is_to_survive_power_loss() {
 /// What a writer has returned for is what every load sees that begins later, by whichever store; and no load goes back.
 #[test]
 fn a_load_sees_what_was_saved_before_it_began() {
-    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let f = Fixture::new(Naming::Plain, Durability::Process).patient();
     let (id, _) = f.inserted(ID);
     let (saved, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let reads = std::thread::scope(|scope| {
@@ -401,7 +401,7 @@ fn crossed_waits_are_no_deadlock() {
 /// Deletions and saves race: nothing that was deleted comes back.
 #[test]
 fn a_deleted_session_never_comes_back() {
-    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let f = Fixture::new(Naming::Plain, Durability::Process).patient();
     let mut gone = 0;
     for _ in 0..1000 {
         let (id, mut session) = f.created();
