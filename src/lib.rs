@@ -38,6 +38,7 @@
 //! | `read` | reading a session without a lock | 10.2 |
 //! | `scan` | every entry of a directory, on several threads | |
 //! | [`store`] | the contract, the store on disk, the one in memory | 10.3 to 10.8 |
+//! | [`acceptance`] | the contract as a suite for any store | |
 //! | [`sweep`] | the collector | 10.9 |
 //! | [`stats`] | counting what is in a store | |
 //! | [`check`] | the checker; it does not use `store` | 11 |
@@ -52,6 +53,7 @@
 //!
 //! [`SPEC.md`]: ../../../SPEC.md
 
+pub mod acceptance;
 pub mod check;
 pub mod convert;
 pub(crate) mod counters;

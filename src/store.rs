@@ -1,7 +1,7 @@
 //! Stores: SPEC.md section 10.
 //!
 //! [`SessionStore`] is the contract; [`DirectoryStore`] keeps it on disk, [`MemoryStore`] in memory, and [`author`] is
-//! for those who write another one.
+//! for those who write another one. [`acceptance`](crate::acceptance) is the contract as a suite of tests.
 
 pub mod author;
 mod delete_many;

@@ -326,6 +326,11 @@ impl Session {
         self.rev == current.rev && self.created == current.created
     }
 
+    /// Takes over all that `other` holds, and none of its numbers.
+    pub(crate) fn take_content(&mut self, other: &Session) {
+        self.content = other.content.clone();
+    }
+
     /// How long its record is at most, in bytes.
     pub(crate) fn size(&self) -> usize {
         let Content { user, addr, tokens, csrf, data, unknown, .. } = &self.content;
