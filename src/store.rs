@@ -6,6 +6,7 @@
 pub mod author;
 mod delete_many;
 mod directory;
+mod durability;
 mod forward;
 mod listing;
 mod memory;
@@ -14,7 +15,8 @@ mod synced;
 mod write;
 
 pub use crate::counters::Counters;
-pub use directory::{DirectoryStore, set_durability};
+pub use directory::DirectoryStore;
+pub use durability::set_durability;
 pub use memory::MemoryStore;
 
 use crate::error::Result;

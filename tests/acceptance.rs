@@ -1,6 +1,8 @@
 //! The acceptance suite on the crate's stores and on one that knows only its public interface; and what it says of
 //! stores that break the contract.
 
+#[path = "support/faults.rs"]
+mod faults;
 #[path = "support/outside.rs"]
 mod outside;
 
@@ -8,7 +10,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use outside::{FAULTS, Fault, Outside};
+use faults::{FAULTS, Fault};
+use outside::Outside;
 use sessiondir::store::Deleted;
 use sessiondir::{
     DirectoryStore, Durability, Error, MemoryStore, Naming, Options, Result, Session, SessionId, SessionRef,
