@@ -271,6 +271,10 @@ impl SessionStore for MemoryStore {
         })))
     }
 
+    fn setup(&self) -> Result<()> {
+        enter()
+    }
+
     fn delete_old_sessions(&self, minutes: u64) -> Result<Deleted> {
         let most = minutes.saturating_mul(60_000);
         self.delete_due(&|session| {
