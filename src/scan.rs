@@ -5,6 +5,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,10 +51,12 @@ pub(crate) fn each<T: Weight + Send>(
         let look = &look;
         // Each owns its end of a channel, so that whoever ends ends the others.
         let lister = scope.spawn(move || list(entries, &listed));
-        for _ in 0..threads {
-            let (to_look, seen) = (Arc::clone(&to_look), seen.clone());
-            scope.spawn(move || look_at(&to_look, look, &seen));
-        }
+        let lookers: Vec<_> = (0..threads)
+            .map(|_| {
+                let (to_look, seen) = (Arc::clone(&to_look), seen.clone());
+                scope.spawn(move || look_at(&to_look, look, &seen))
+            })
+            .collect();
         drop((to_look, seen));
         'told: for batch in &to_tell {
             for one in batch {
@@ -63,7 +66,10 @@ pub(crate) fn each<T: Weight + Send>(
             }
         }
         drop(to_tell);
-        lister.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        for looker in lookers {
+            looker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        }
+        lister.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
@@ -206,7 +212,8 @@ mod tests {
                     &mut |_| ControlFlow::Continue(()),
                 )
             });
-            assert!(done.is_err(), "{threads} threads");
+            let panic = done.expect_err("it panicked").downcast::<String>().expect("a message");
+            assert!(panic.contains("as it is to be"), "{threads} threads: {panic}");
         }
     }
 

@@ -15,6 +15,7 @@ mod synced;
 mod write;
 
 pub use crate::counters::Counters;
+pub(crate) use delete_many::Fate;
 pub use directory::DirectoryStore;
 pub use durability::set_durability;
 pub use memory::MemoryStore;

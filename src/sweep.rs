@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::names::{self, Entry, EntryType, FileName, SessionRef};
-use crate::read::Round;
 use crate::record::Session;
 use crate::scan::{self, Weight};
-use crate::store::DirectoryStore;
+use crate::store::{DirectoryStore, Fate};
 use crate::time::UnixMillis;
 
 /// What a sweep removes beside what is expired, whether it does, and when it ends.
@@ -113,7 +112,7 @@ impl DirectoryStore {
                     tell(SweepEvent::Removed(name.session()));
                 }
                 Swept::Session(Ok(Fate::Remains), _) => summary.remaining += 1,
-                Swept::Session(Ok(Fate::Vanished), _) => {}
+                Swept::Session(Ok(Fate::Nothing), _) => {}
                 Swept::Temp(Ok(removed)) => summary.temps += u64::from(removed),
                 Swept::Session(Err(error), _) | Swept::Temp(Err(error)) => {
                     summary.failed += 1;
@@ -139,49 +138,11 @@ impl DirectoryStore {
         Ok(usize::try_from(names::random(count)?).unwrap_or(0))
     }
 
-    /// COLL-1, COLL-2.
+    /// The stillborn goes in any case: it is debris.
     fn sweep_session(&self, name: &FileName, options: &SweepOptions) -> Result<Fate> {
-        let is_due = |session: &Session, now| is_due(session, options, now);
-        self.remove_if(name, options.dry_run, &is_due)
-    }
-
-    /// Removes a session if `is_due` says so, of it as it is without the lock and then again under it. The stillborn
-    /// goes in any case: it is debris. COLL-1, COLL-2.
-    pub(crate) fn remove_if(
-        &self,
-        name: &FileName,
-        dry_run: bool,
-        is_due: &dyn Fn(&Session, UnixMillis) -> bool,
-    ) -> Result<Fate> {
-        match self.fate(self.last_round(name)?, name, is_due)? {
-            Fate::Removed if !dry_run => {}
-            fate => return Ok(fate),
-        }
-        let _guard = self.lock(name)?;
-        // It may have been touched or replaced since.
-        let fate = self.fate(self.round(name)?, name, is_due)?;
-        if matches!(fate, Fate::Removed) {
-            self.remove(name)?;
-        }
-        Ok(fate)
-    }
-
-    /// What is to become of a session that was read so.
-    fn fate(
-        &self,
-        round: Round,
-        name: &FileName,
-        is_due: &dyn Fn(&Session, UnixMillis) -> bool,
-    ) -> Result<Fate> {
-        match round {
-            Round::Absent => Ok(Fate::Vanished),
-            // Debris: a name without bytes.
-            Round::Stillborn => Ok(Fate::Removed),
-            round => match round.settled(name)? {
-                Some(current) if !is_due(&current.session(name)?, self.now()) => Ok(Fate::Remains),
-                _ => Ok(Fate::Removed),
-            },
-        }
+        let due =
+            |session: Option<&Session>| session.is_none_or(|session| is_due(session, options, self.now()));
+        self.delete_if(name, options.dry_run, &due)
     }
 
     /// COLL-4.
@@ -225,15 +186,6 @@ impl DirectoryStore {
         }
         Ok(())
     }
-}
-
-/// What has become of a session.
-#[derive(Debug)]
-pub(crate) enum Fate {
-    Removed,
-    Remains,
-    /// Gone before we came to it.
-    Vanished,
 }
 
 enum Swept {

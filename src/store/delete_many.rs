@@ -1,15 +1,34 @@
-//! Deleting many sessions: `delete_old_sessions` and `delete_where` (COLL-1 to COLL-3).
+//! Deleting many sessions: what `delete_old_sessions`, `delete_where` and a sweep have in common (COLL-1 to COLL-3).
+
+use std::ops::ControlFlow;
 
 use super::Deleted;
 use super::directory::DirectoryStore;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::locks::enter;
-use crate::names::FileName;
+use crate::names::{self, Entry, FileName};
 use crate::read::Round;
 use crate::record::Session;
+use crate::scan::{self, Weight};
 
 /// Whether a session is to go; `None` stands for a stillborn file, which holds none.
-type Due<'a> = dyn Fn(Option<&Session>) -> bool + 'a;
+pub(crate) type Due<'a> = dyn Fn(Option<&Session>) -> bool + Sync + 'a;
+
+/// What has become of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is gone now, or would be in a dry run.
+    Removed,
+    Remains,
+    /// It was gone before, or it is a stillborn file that nobody wants to go.
+    Nothing,
+}
+
+impl Weight for Result<Fate> {
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+    }
+}
 
 impl DirectoryStore {
     /// The sessions that were not accessed for more than `minutes`, the expired and the stillborn.
@@ -23,53 +42,63 @@ impl DirectoryStore {
         })
     }
 
-    /// Those that are due, one after the other, whatever else is at work in the store.
+    /// Those that are due, whatever else is at work in the store.
     pub(super) fn delete_due(&self, due: &Due<'_>) -> Result<Deleted> {
         enter()?;
         self.writable()?;
         let mut summary = Deleted::default();
-        for reference in self.references()? {
-            let name = self.name(&reference?)?;
-            // COLL-3: whatever one session's fate, the next one's turn comes.
-            match self.delete_if(&name, due) {
-                Ok(Some(true)) => summary.deleted += 1,
-                Ok(Some(false)) => summary.remaining += 1,
-                Ok(None) => {}
+        let look = |(name, kind): scan::Listed| match names::entry(&name, kind, self.marker.naming) {
+            Entry::Session(name) => self.delete_if(&name, false, due),
+            _ => Ok(Fate::Nothing),
+        };
+        // COLL-3: whatever one session's fate, the next one's turn comes.
+        scan::each(self.list()?, self.threads, look, &mut |fate| {
+            match fate {
+                Ok(Fate::Removed) => summary.deleted += 1,
+                Ok(Fate::Remains) => summary.remaining += 1,
+                Ok(Fate::Nothing) => {}
                 Err(_) => summary.failed += 1,
             }
-        }
+            ControlFlow::Continue(())
+        })
+        .map_err(|error| Error::io("list the store", None, error))?;
         Ok(summary)
     }
 
-    /// Deletes one session if it is due, and says whether it did; `None` where it is not there. COLL-1, COLL-2.
-    fn delete_if(&self, name: &FileName, due: &Due<'_>) -> Result<Option<bool>> {
-        match is_due(self.last_round(name)?, name, due)? {
-            Some(true) => {}
-            other => return Ok(other),
+    /// Deletes one session if it is due as it is without the lock, and then again under it. COLL-1, COLL-2.
+    pub(crate) fn delete_if(&self, name: &FileName, dry_run: bool, due: &Due<'_>) -> Result<Fate> {
+        match fate(self.last_round(name)?, name, due)? {
+            Fate::Removed if !dry_run => {}
+            fate => return Ok(fate),
         }
         let mut guard = self.lock(name)?;
         guard.note_process();
         // It may have been touched, changed or replaced since.
-        let is_due = is_due(self.round(name)?, name, due)?;
+        let fate = fate(self.round(name)?, name, due)?;
         if !guard.is_ours() {
             // LOCK-12: this is a child, forked within the function that decides.
-            return Err(crate::Error::Reentrant);
+            return Err(Error::Reentrant);
         }
-        if is_due == Some(true) {
+        if fate == Fate::Removed {
             self.remove(name)?;
         }
-        Ok(is_due)
+        Ok(fate)
     }
 }
 
-/// Whether what was read so is due; `None` where nothing is there, or nothing that anybody wants to go.
-fn is_due(round: Round, name: &FileName, due: &Due<'_>) -> Result<Option<bool>> {
-    match round {
-        Round::Absent => Ok(None),
-        Round::Stillborn => Ok(due(None).then_some(true)),
+/// What is to become of what was read so.
+fn fate(round: Round, name: &FileName, due: &Due<'_>) -> Result<Fate> {
+    let session = match round {
+        Round::Absent => return Ok(Fate::Nothing),
+        Round::Stillborn => None,
         round => match round.settled(name)? {
-            Some(current) => Ok(Some(due(Some(&current.session(name)?)))),
-            None => Ok(None),
+            Some(current) => Some(current.session(name)?),
+            None => return Ok(Fate::Nothing),
         },
-    }
+    };
+    Ok(match due(session.as_ref()) {
+        true => Fate::Removed,
+        false if session.is_some() => Fate::Remains,
+        false => Fate::Nothing,
+    })
 }

@@ -13,7 +13,7 @@ use crate::dir::{Access, Dir};
 use crate::error::{Error, NotAStore, Result, Unsupported};
 use crate::locks::{self, Guard, Locks, Mode, enter};
 use crate::marker::Marker;
-use crate::names::{self, Entry, EntryType, FileName, SessionId, SessionRef};
+use crate::names::{EntryType, FileName, SessionId, SessionRef};
 use crate::open::{Clock, Options};
 use crate::read::{self, Current, ROUNDS, Round, Tally};
 use crate::record::Session;
