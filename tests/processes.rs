@@ -398,32 +398,6 @@ fn crossed_waits_are_no_deadlock() {
     f.assert_clean();
 }
 
-/// Deletions and saves race: nothing that was deleted comes back.
-#[test]
-fn a_deleted_session_never_comes_back() {
-    let f = Fixture::new(Naming::Plain, Durability::Process).patient();
-    let mut gone = 0;
-    for _ in 0..1000 {
-        let (id, mut session) = f.created();
-        session.insert("n", &1).expect("fits");
-        let saved = std::thread::scope(|scope| {
-            let saving = scope.spawn(|| f.store.save(&mut session));
-            assert!(f.store.delete(&id).expect("deleted"));
-            saving.join().expect("no panic")
-        });
-        match saved {
-            Ok(()) => {}
-            Err(error) => {
-                assert_eq!(error.class(), ErrorClass::Gone);
-                gone += 1;
-            }
-        }
-        assert_eq!(f.store.load(&id).expect("loads"), None);
-    }
-    println!("1000 deletions against saves: {gone} saves came too late");
-    assert_eq!(f.store.iter_sessions().expect("lists").count(), 0);
-}
-
 /// Exercises CHK-1.
 #[test]
 fn a_checker_beside_writers_finds_nothing_and_changes_nothing() {

@@ -227,6 +227,15 @@ impl Helper {
         self.child.wait().expect("reaped");
     }
 
+    /// Waits for its end, whatever it is, and returns what it has said last.
+    pub fn last_words(mut self) -> Option<String> {
+        drop(self.to);
+        let lines = self.from.lines().map_while(Result::ok);
+        let said = lines.filter_map(|line| line.strip_prefix(MARK).map(str::to_owned)).last();
+        self.child.wait().expect("reaped");
+        said
+    }
+
     /// Waits for its end, which has to be a good one.
     pub fn join(mut self) {
         drop(self.to);

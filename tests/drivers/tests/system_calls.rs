@@ -4,6 +4,7 @@
 //! The store is built as its users build it, without the seam.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use nix::libc;
 use nix::sys::ptrace;
@@ -13,11 +14,15 @@ use nix::unistd::{ForkResult, Pid, fork};
 use sessiondir::{Durability, Options, Session, SessionRef, SessionStore};
 
 fn main() {
-    let tests: [(&str, fn()); 4] = [
+    let tests: [(&str, fn()); 5] = [
         ("a_load_makes_four_system_calls", a_load_makes_four_system_calls),
         ("a_save_in_place_makes_these_system_calls", a_save_in_place_makes_these_system_calls),
         ("a_touch_makes_the_calls_of_a_load_and_a_save", a_touch_makes_the_calls_of_a_load_and_a_save),
         ("a_forked_child_does_not_act_on_its_parents_lock", a_forked_child_does_not_act_on_its_parents_lock),
+        (
+            "a_forked_child_does_not_delete_on_its_parents_lock",
+            a_forked_child_does_not_delete_on_its_parents_lock,
+        ),
     ];
     println!("\nrunning {} tests", tests.len());
     for (name, test) in tests {
@@ -205,4 +210,36 @@ fn a_forked_child_does_not_act_on_its_parents_lock() {
     updated.expect("updated");
     let session = store.load(&id).expect("loads").expect("is there");
     assert_eq!(session.get::<u64>("n").expect("a number"), Some(1));
+}
+
+/// Exercises LOCK-12.
+fn a_forked_child_does_not_delete_on_its_parents_lock() {
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let (store, id) = store(tmp.path(), Durability::Process);
+    let (asked, is_child) = (AtomicU32::new(0), AtomicBool::new(false));
+    let done = store.delete_where(&|_| {
+        // It is asked a second time under the lock.
+        if asked.fetch_add(1, Ordering::SeqCst) == 1 {
+            // SAFETY: this process has one thread, so the child is as whole as its parent.
+            match unsafe { fork() }.expect("a child") {
+                ForkResult::Parent { child: pid } => {
+                    assert_eq!(waitpid(pid, None).expect("waited"), WaitStatus::Exited(pid, 7));
+                }
+                ForkResult::Child => is_child.store(true, Ordering::SeqCst),
+            }
+        }
+        // The child would delete, the parent does not.
+        asked.load(Ordering::SeqCst) == 1 || is_child.load(Ordering::SeqCst)
+    });
+    if is_child.into_inner() {
+        let refused = done.is_ok_and(|done| (done.deleted, done.failed) == (0, 1));
+        let is_there = store.load(&id).is_ok_and(|session| session.is_some());
+        // Without the temporary directory's destructor, which would remove the parent's.
+        let code = if refused && is_there { 7 } else { 8 };
+        // SAFETY: it ends this process.
+        unsafe { libc::_exit(code) }
+    }
+    let done = done.expect("decided");
+    assert_eq!((done.deleted, done.remaining, done.failed), (0, 1, 0));
+    assert!(store.has(&id).expect("looked"));
 }
