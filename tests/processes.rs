@@ -26,6 +26,7 @@ fn child() {
         "read" => read_until_told(arg(0), arg(1)),
         "hold" => hold(arg(0), arg(1)),
         "referee" => referee(arg(0)),
+        "cut-short" => cut_short(arg(0), &arguments[1..]),
         other => panic!("no such role: {other}"),
     }
 }
@@ -110,6 +111,17 @@ fn hold(path: &str, session: &str) {
         .expect("updated");
     say("released");
     heed();
+}
+
+/// Saves each session with an attribute that is a byte longer than the one before, and says what came of it.
+fn cut_short(path: &str, sessions: &[String]) {
+    let store = open(path);
+    for (length, session) in sessions.iter().enumerate() {
+        let mut session = store.load(&id(session)).expect("loads").expect("is there");
+        session.insert("pad", &"x".repeat(256 + length)).expect("fits");
+        let saved = store.save(&mut session);
+        say(saved.expect_err("cut short").class().name());
+    }
 }
 
 /// Tries locks with the bare system calls, and says what came of it. It shares no code with the crate.
@@ -241,6 +253,33 @@ fn a_load_sees_what_was_saved_before_it_began() {
     assert_eq!(f.n(&id), 4000);
     assert!(reads > 100, "{reads} reads");
     println!("{reads} loads beside 4000 saves");
+}
+
+/// Exercises WRITE-3, WRITE-8. A write that ends within the slot: what it says is what is to be seen.
+#[test]
+fn a_write_that_is_cut_short() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let ids: Vec<String> = (0..200).map(|n| format!("{n:-<22}")).collect();
+    let mut arguments = vec![f.path.to_str().expect("UTF-8")];
+    for id in &ids {
+        f.inserted(id);
+        arguments.push(id);
+    }
+    // The second record stands in slot 1, at 4096; there is room for 512 bytes of it.
+    let mut helper = Helper::start_with_file_limit(9, "cut-short", &arguments);
+    let (mut new, mut old) = (0, 0);
+    for text in &ids {
+        let said = helper.hear();
+        let session = f.store.load(&id(text)).expect("whole").expect("is there");
+        // All of the record was written, if not all of the slot; or not all of it.
+        let expected = if session.rev() == 2 { "outcome-unknown" } else { "io" };
+        assert_eq!(said, expected);
+        *(if session.rev() == 2 { &mut new } else { &mut old }) += 1;
+    }
+    helper.join();
+    assert!(new > 10 && old > 10, "{new} whole, {old} not");
+    assert!(f.findings().iter().all(|finding| finding.kind.name() == "damaged-slot"));
+    assert_eq!(f.findings().len(), old);
 }
 
 /// Exercises LOCK-2, LOCK-3.

@@ -189,8 +189,18 @@ pub fn heed() -> String {
 
 impl Helper {
     pub fn start(role: &str, arguments: &[&str]) -> Self {
-        let program = std::env::current_exe().expect("this program");
-        let mut command = Command::new(program);
+        Helper::run(Command::new(std::env::current_exe().expect("this program")), role, arguments)
+    }
+
+    /// A process in which a write ends `blocks` × 512 bytes from the start of a file, and fails from there on.
+    pub fn start_with_file_limit(blocks: usize, role: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script]).arg(std::env::current_exe().expect("this program"));
+        Helper::run(command, role, arguments)
+    }
+
+    fn run(mut command: Command, role: &str, arguments: &[&str]) -> Self {
         command.args(["child", "--exact", "--nocapture", "--test-threads=1"]).env(ROLE, role);
         for (n, argument) in arguments.iter().enumerate() {
             command.env(format!("{ROLE}_{n}"), argument);
