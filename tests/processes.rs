@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use sessiondir::seam::{self, Op};
 use sessiondir::{
     DirectoryStore, Durability, ErrorClass, Naming, Options, Session, SessionId, SessionRef, SessionStore,
 };
@@ -376,6 +377,43 @@ fn closing_a_store_drops_no_lock_of_another_in_this_process() {
         .expect("nothing changed");
     referee.tell("process");
     assert_eq!(referee.hear(), "granted");
+    ask_to_end(referee);
+}
+
+/// Exercises LOCK-8. A store opens a lock file that is on its path only for a moment, and that another holds: the
+/// second descriptor is not closed, as that would drop the lock.
+#[test]
+fn a_second_descriptor_of_a_lock_file_drops_no_lock() {
+    let f = Fixture::plain();
+    let (id, _) = f.inserted(ID);
+    let path = lock_file(&f, &id);
+    let aside = f.outside().join("aside");
+    let mut referee = Helper::start("referee", &[path.to_str().expect("UTF-8")]);
+    assert_eq!(referee.hear(), "ready");
+    f.store
+        .update(&id, &mut |session| {
+            fs::rename(&path, &aside).expect("moved away");
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let other = f.options().open(&f.path).expect("opens");
+                    let (from, to) = (aside.clone(), path.clone());
+                    // It is not there when the store looks for it, and is when the store opens it.
+                    let hook = seam::install(move |call| {
+                        if call.op == Op::Open && to.ends_with(call.path) && from.exists() {
+                            fs::rename(&from, &to).expect("moved back");
+                        }
+                        None
+                    });
+                    assert_eq!(class(other.update(&id, &mut |_| Ok(()))), ErrorClass::Busy);
+                    drop(hook);
+                });
+            });
+            assert!(!aside.exists());
+            referee.tell("process");
+            assert_eq!(referee.hear(), "denied");
+            Ok(session.insert("n", &1)?)
+        })
+        .expect("updated");
     ask_to_end(referee);
 }
 

@@ -257,6 +257,48 @@ fn a_failed_sync_of_the_directory() {
     assert_eq!(f.n(&new), 0);
 }
 
+/// A rotation that cannot unlink the old session has not happened: no session stays whose ID nobody knows.
+#[test]
+fn a_rotation_that_cannot_end_is_undone() {
+    let f = Fixture::plain();
+    let (old, mut session) = f.created();
+    let its_name = f.file(&old).file_name().expect("named").to_string_lossy().into_owned();
+    let is_it = move |call: &seam::Call<'_>| call.op == Op::Unlink && call.path == its_name;
+    session.insert("n", &1).expect("fits");
+    let (failed, reached) = failing(is_it, 1, true, Errno::EIO, || f.store.rotate(&mut session));
+    assert!(reached);
+    assert_eq!(class(failed), ErrorClass::Io);
+    assert_eq!(session.reference(), Some(&old));
+    let left: Vec<_> = f.store.references().expect("lists").collect::<Result<_, _>>().expect("lists");
+    assert_eq!(left, std::slice::from_ref(&old));
+    assert_eq!(f.n(&old), 0);
+    f.assert_clean();
+}
+
+/// Exercises WRITE-17. Of two requests of one session at a time the second has nothing to note when it has the lock.
+#[test]
+fn a_touch_is_judged_again_under_the_lock() {
+    let f = Fixture::plain();
+    let (id, _) = f.created();
+    f.advance(100_000);
+    // What the other one is about to leave.
+    let (file, before) = (f.file(&id), fs::read(f.file(&id)).expect("its file"));
+    assert!(f.store.touch(&id).expect("touched"));
+    let after = fs::read(&file).expect("its file");
+    fs::write(&file, before).expect("written");
+    f.advance(10);
+    let hook = seam::install(move |call| {
+        if call.op == Op::Lock {
+            fs::write(&file, &after).expect("written");
+        }
+        None
+    });
+    assert!(!f.store.touch(&id).expect("looked"), "the other one has noted it");
+    drop(hook);
+    let touched = f.store.load(&id).expect("loads").expect("is there");
+    assert_eq!(touched.accessed().as_millis(), support::START + 100_000);
+}
+
 /// Exercises WRITE-8, WRITE-15, ERR-1.
 #[test]
 fn a_full_disk_changes_nothing() {
@@ -449,7 +491,8 @@ fn a_reader_that_finds_nothing_whole_ends_under_the_lock() {
     let last_open =
         calls.iter().rposition(|(op, path)| *op == Op::Open && !path.starts_with(".lock")).expect("opened");
     let lock = calls.iter().position(|(op, _)| *op == Op::Lock).expect("locked");
-    assert!(lock < last_open, "the last round is under it");
+    let unlock = calls.iter().rposition(|(op, _)| *op == Op::Unlock).expect("released");
+    assert!(lock < last_open && last_open < unlock, "the last round is under it");
     // Where the lock file cannot be opened the answer is the same.
     fs::remove_file(f.path.join(format!(".lock/{:02x}", id.key().lock_file()))).expect("removed");
     let fresh = f.options().open(&f.path).expect("opens");
@@ -624,6 +667,46 @@ fn a_checker_beside_a_write() {
     drop(hook);
     fs::write(f.file(&id), &torn).expect("written");
     assert_eq!(f.finding_names(), ["damaged-slot"]);
+}
+
+/// Exercises CHK-2. The lock file is not there, so there is no writer; but one comes, makes it, and ends.
+#[test]
+fn a_checker_beside_the_first_writer_after_a_clean_up() {
+    let f = Fixture::plain();
+    let (id, mut session) = f.created();
+    session.insert("n", &1).expect("fits");
+    f.store.save(&mut session).expect("saved");
+    let (file, good) = (f.file(&id), fs::read(f.file(&id)).expect("its file"));
+    let mut torn = good.clone();
+    torn[4096 + 40] ^= 1;
+    fs::write(&file, &torn).expect("written");
+    let lock = f.path.join(format!(".lock/{:02x}", id.key().lock_file()));
+    fs::remove_file(&lock).expect("removed");
+    let mut looks = 0;
+    let hook = seam::install(move |call| {
+        looks +=
+            usize::from(call.op == Op::Stat && lock.ends_with(call.path) && call.path.starts_with(".lock/"));
+        if looks == 2 {
+            fs::write(&lock, "").expect("made");
+            fs::write(&file, &good).expect("written");
+            looks += 1;
+        }
+        None
+    });
+    let names = f.finding_names();
+    drop(hook);
+    assert!(!names.contains(&"damaged-slot"), "{names:?}");
+}
+
+/// Exercises CHK-12. A temp whose lock is held may be at work: it is not called debris.
+#[test]
+fn a_checker_beside_a_creation() {
+    let f = Fixture::plain();
+    fs::write(f.path.join(".tmp.AAAAAAAAAAAAAAAAAAAAAA"), "half of it").expect("written");
+    let (found, reached) = failing(|call| call.op == Op::Lock, 1, true, Errno::EAGAIN, || f.finding_names());
+    assert!(reached);
+    assert!(!found.contains(&"temp") && found.contains(&"busy"), "{found:?}");
+    assert!(f.finding_names().contains(&"temp"));
 }
 
 /// Exercises CHK-6, CHK-5.
