@@ -235,7 +235,10 @@ fn a_load_sees_what_was_saved_before_it_began() {
                             .update(&id, &mut |session| {
                                 let n: u64 = session.get("n")?.unwrap_or(0);
                                 // Of two sizes, so that files are replaced too.
-                                session.insert("pad", &"x".repeat(if n.is_multiple_of(64) { 9000 } else { 700 }))?;
+                                session.insert(
+                                    "pad",
+                                    &"x".repeat(if n.is_multiple_of(64) { 9000 } else { 700 }),
+                                )?;
                                 Ok(session.insert("n", &(n + 1))?)
                             })
                             .expect("updated");
