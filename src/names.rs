@@ -204,8 +204,14 @@ impl fmt::Debug for Key {
 }
 
 /// `#` and the first 8 hexadecimal digits of *d*: what may be shown of a session (NAME-8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shown([u8; 4]);
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -501,6 +507,17 @@ mod tests {
     fn case_matters() {
         let (a, b) = (SessionId::new("AAAAAAAAAAA"), SessionId::new("AAAAAAAAAAa"));
         assert_ne!(a.expect("valid"), b.expect("valid"));
+    }
+
+    /// Exercises NAME-8.
+    #[test]
+    fn all_that_is_shown_is_shown_alike() {
+        let id = SessionId::new("AAAAAAAAAAAAAAAAAAAAAA").expect("valid");
+        let gone = Error::Gone { session: id.key().shown() };
+        assert_eq!(
+            format!("{:?} {:?} {gone:?}", id.key(), SessionRef::from(id.key())),
+            "#8a5bdb4c Key(#8a5bdb4c) Gone { session: #8a5bdb4c }"
+        );
     }
 
     #[test]
