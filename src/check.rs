@@ -8,6 +8,8 @@ mod session;
 
 pub use finding::{Finding, FindingKind, Place};
 pub(crate) use judge::{Judge, Judged};
+#[cfg(feature = "seam")]
+pub(crate) use session::findings_in;
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -45,6 +45,7 @@
 //! | [`repair`] | mending what the checker finds | 10.10 |
 //! | [`convert`] | copying a store into one of another naming | |
 //! | `session3` | the importer of Session3's directories (feature `session3`) | 20 |
+//! | `probe` | the insides as pure functions, for the fuzzer (feature `seam`) | |
 //!
 //! # What is not here, on purpose
 //!
@@ -63,6 +64,8 @@ pub(crate) mod locks;
 pub mod marker;
 pub mod names;
 pub mod open;
+#[cfg(feature = "seam")]
+pub mod probe;
 pub(crate) mod read;
 pub mod record;
 pub mod repair;

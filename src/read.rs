@@ -143,3 +143,19 @@ pub(crate) fn round(
     };
     Ok(Round::Current(Box::new(Current { file, stat, bytes, index, envelope })))
 }
+
+/// What a reader makes of the bytes of a session's file to which nobody writes: as [`round`] and then
+/// [`Current::session`], without the file.
+#[cfg(feature = "seam")]
+pub(crate) fn settled_bytes(file: &[u8], marker: &Marker, name: &FileName) -> Result<Option<Session>> {
+    let (index, envelope) = match slots::choose(file, marker.durability == Durability::Process) {
+        // To a second read nothing would have changed.
+        Verdict::Current(index, envelope) | Verdict::Candidate { index, envelope, .. } => (index, envelope),
+        Verdict::Stillborn => return Ok(None),
+        Verdict::None(fault) => return Err(corrupt(name, fault)),
+    };
+    let base = index * (file.len() / 2);
+    record::decode(&file[base..base + envelope.end], &envelope, Some(name))
+        .map(Some)
+        .map_err(|refusal| refusal.into_error(base).about(name.session().shown()))
+}

@@ -537,6 +537,16 @@ fn hostile_files_are_refused_and_the_rest_goes_on() {
     assert!(!f.notes().lines().last().expect("a note").contains(" -"));
 }
 
+/// Exercises NAME-8. In a file that is damaged the ID may stand anywhere, such as where a class is named.
+#[test]
+fn a_refusal_shows_no_id_wherever_the_file_has_it() {
+    let f = Fixture::filled(Naming::Plain);
+    f.put("idAsClass01", b"\x80\x03capp\nidAsClass01\n)R.", START - DAY);
+    let told = f.run();
+    let why = &told.refused[&shown("idAsClass01")];
+    assert!(why.ends_with(&format!("calls app.{}", shown("idAsClass01"))), "{why}");
+}
+
 /// Exercises MIG-7.
 #[test]
 fn what_was_refused_is_taken_later_but_no_logout_undone() {

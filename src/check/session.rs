@@ -204,6 +204,15 @@ impl Look<'_> {
     }
 }
 
+/// What a check reports of the bytes of a session's file.
+#[cfg(feature = "seam")]
+pub(crate) fn findings_in(file: &[u8], marker: &Marker, name: &FileName, now: UnixMillis) -> Vec<Finding> {
+    let place = Place::Session(name.session().clone());
+    let mut look = Look { marker, now, name, place, seen: Seen::default() };
+    look.file(file);
+    look.seen.findings
+}
+
 /// How many unknown keys of one session are reported one by one.
 const UNKNOWN_MOST: usize = 16;
 

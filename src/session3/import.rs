@@ -482,6 +482,6 @@ fn is_fresh(seen: &Seen) -> bool {
 }
 
 /// NAME-8: an application may keep the ID in the session's values, and so in a path.
-fn without_id(text: String, id: &SessionId) -> String {
+pub(super) fn without_id(text: String, id: &SessionId) -> String {
     if text.contains(id.expose()) { text.replace(id.expose(), &id.to_string()) } else { text }
 }

@@ -190,6 +190,24 @@ impl Default for Limits {
     }
 }
 
+#[cfg(feature = "seam")]
+impl Limits {
+    /// These limits, each of which allows only the `divisor`th part; but for the depth.
+    pub(crate) fn divided(self, divisor: usize) -> Self {
+        Self {
+            input_bytes: self.input_bytes / divisor,
+            values: self.values / divisor,
+            stack: self.stack / divisor,
+            memo: self.memo / divisor,
+            digits: self.digits / divisor,
+            copied_bytes: self.copied_bytes / divisor,
+            output_values: self.output_values / divisor,
+            output_bytes: self.output_bytes / divisor,
+            depth: self.depth,
+        }
+    }
+}
+
 /// Reads a pickle of one object.
 ///
 /// # Errors
