@@ -1,0 +1,96 @@
+//! What an operation that succeeded has to have synced, seen in the calls that it made: WRITE-4, WRITE-5, WRITE-13,
+//! WRITE-14, DEL-3.
+
+use std::collections::BTreeSet;
+
+use sessiondir::seam::Op;
+use sessiondir::{Durability, Key};
+
+use super::faults::{Made, has_temp};
+
+/// What the store's instance does not know to be on stable storage.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    /// Sessions whose current record another instance has written.
+    records: BTreeSet<Key>,
+    /// Sessions whose file nobody has written in place yet.
+    as_made: BTreeSet<Key>,
+}
+
+/// Looks at the calls of an operation on the session `key`, whose file is `file`, that has succeeded.
+pub(super) fn assert_durable(
+    calls: &[Made],
+    durability: Durability,
+    unsynced: &Unsynced,
+    session: Option<(Key, &str)>,
+) {
+    let done: Vec<&Made> = calls.iter().filter(|call| !call.refused).collect();
+    let after = |at: usize, op: Op| done[at..].iter().any(|call| call.op == op);
+    let last = |is: &dyn Fn(&Made) -> bool| done.iter().rposition(|call| is(call));
+    let is_session = |call: &Made| !call.path.starts_with(".tmp.");
+    let last_write = last(&|call| call.op == Op::Pwrite);
+    if let Some(rename) = last(&|call| call.op == Op::Rename)
+        && (durability == Durability::Power || session.is_some_and(|(_, file)| done[rename].path == file))
+    {
+        let write =
+            done[..rename].iter().rposition(|call| call.op == Op::Pwrite).expect("a temp was written");
+        assert!(
+            done[write..rename].iter().any(|call| call.op == Op::Sync),
+            "renamed before its sync: {calls:?}"
+        );
+    }
+    if durability == Durability::Process {
+        return;
+    }
+    if let Some(write) = last_write {
+        assert!(after(write, Op::Sync), "not synced: {calls:?}");
+    }
+    if let Some(changed) = last(&|call| call.op == Op::Rename || (call.op == Op::Unlink && is_session(call)))
+    {
+        assert!(after(changed, Op::SyncDir), "the directory is not synced: {calls:?}");
+    }
+    let Some((key, _)) = session else { return };
+    if let Some(write) = in_place(calls) {
+        let before = |op: Op| calls[..write].iter().any(|call| call.op == op && !call.refused);
+        assert!(
+            !unsynced.records.contains(&key) || before(Op::Sync),
+            "built on an unsynced record: {calls:?}"
+        );
+        let as_made = unsynced.records.contains(&key) && unsynced.as_made.contains(&key);
+        assert!(!as_made || before(Op::SyncDir), "built on an unsynced name: {calls:?}");
+    }
+}
+
+/// The first write in place.
+fn in_place(calls: &[Made]) -> Option<usize> {
+    (0..calls.len()).find(|at| calls[*at].op == Op::Pwrite && !calls[*at].refused && !has_temp(&calls[..*at]))
+}
+
+impl Unsynced {
+    /// Another instance goes on, with these sessions.
+    pub(super) fn reopened(&mut self, sessions: impl Iterator<Item = Key>) {
+        self.records = sessions.collect();
+    }
+
+    /// The instance has made a session.
+    pub(super) fn made(&mut self, key: Key) {
+        self.records.remove(&key);
+        self.as_made.insert(key);
+    }
+
+    /// The instance has made these calls about a session.
+    pub(super) fn note(&mut self, calls: &[Made], key: Key, file: &str, failed: bool) {
+        let renamed =
+            calls.iter().rposition(|call| call.op == Op::Rename && !call.refused && call.path == file);
+        let written = in_place(calls);
+        if renamed.is_some() || written.is_some() || failed {
+            // Written here, or nobody can say.
+            self.records.remove(&key);
+        }
+        if renamed.is_some() {
+            self.as_made.insert(key);
+        } else if written.is_some() || failed {
+            self.as_made.remove(&key);
+        }
+    }
+}
