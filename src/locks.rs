@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use crate::counters::Count;
 use crate::dir::{self, Access, Dir, File};
 use crate::error::{Error, NotAStore, Result};
-use crate::names::{EntryType, LOCK_FILES};
+use crate::names::{self, EntryType, LOCK_FILES};
 
 /// The first pause of someone who waits, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_micros(40);
@@ -324,6 +324,29 @@ fn failed(dir: &Dir, operation: &'static str, error: io::Error) -> Error {
     }
 }
 
+/// Makes the lock files that are missing (LOCK-5).
+pub(crate) fn make_missing(dir: &Dir) -> Result<()> {
+    let failed = |error| failed(dir, "make a lock file", error);
+    for index in 0..LOCK_FILES {
+        match dir.stat_lock(index).map_err(failed)? {
+            Some(stat) if stat.kind == EntryType::Regular => continue,
+            Some(_) => {
+                let why =
+                    format!(".lock/{} is not a regular file; move it away", names::lock_file_name(index));
+                return Err(failed(io::Error::other(why)));
+            }
+            None => {}
+        }
+        // Whoever has one open that no path leads to any more finds that out when he has locked it (LOCK-6).
+        match Handle::open(dir, index, Mode::Exclusive) {
+            // Somebody else makes and removes it at the same time: it was there.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            opened => drop(opened.map_err(failed)?),
+        }
+    }
+    Ok(())
+}
+
 /// The 64 locks of a store.
 #[derive(Debug)]
 pub(crate) struct Locks {
@@ -380,29 +403,6 @@ impl Locks {
             *lock(self.place(index)) = None;
         }
         Err(failed(io::Error::other("the lock file is replaced again and again")))
-    }
-
-    /// Makes the lock files that are missing (LOCK-5).
-    pub(crate) fn make_missing(&self, dir: &Dir) -> Result<()> {
-        let failed = |error| failed(dir, "make a lock file", error);
-        for index in 0..LOCK_FILES {
-            match dir.stat_lock(index).map_err(failed)? {
-                Some(stat) if stat.kind == EntryType::Regular => continue,
-                Some(_) => {
-                    let why = "something that is no file has taken its name; move it away";
-                    return Err(failed(io::Error::other(why)));
-                }
-                None => {}
-            }
-            // What we have open at that place is a file that no path leads to.
-            *lock(self.place(index)) = None;
-            match Handle::open(dir, index, Mode::Exclusive) {
-                // Somebody else makes and removes it at the same time: it was there.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                opened => drop(opened.map_err(failed)?),
-            }
-        }
-        Ok(())
     }
 
     fn place(&self, index: u8) -> &Mutex<Option<Arc<Handle>>> {

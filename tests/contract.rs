@@ -27,7 +27,7 @@ fn setup_makes_the_lock_files_that_are_missing() {
     let held = id.key().lock_file();
     f.assert_clean();
     let before = fs::metadata(lock(0)).expect("there").ino();
-    for index in [held, 7, 0x3f] {
+    for index in std::collections::BTreeSet::from([held, 7, 0x3f]) {
         fs::remove_file(lock(index)).expect("removed");
     }
     f.store.setup().expect("set up");
@@ -71,7 +71,9 @@ fn what_setup_cannot_mend() {
     let taken = f.path.join(".lock/05");
     fs::remove_file(&taken).expect("removed");
     symlink("nowhere", &taken).expect("a link");
-    assert_eq!(class(f.store.setup()), ErrorClass::Io);
+    let error = f.store.setup().expect_err("it is no lock file");
+    assert_eq!(error.class(), ErrorClass::Io);
+    assert!(error.to_string().contains(".lock/05 is not a regular file; move it away"), "{error}");
     assert!(fs::symlink_metadata(&taken).expect("there").is_symlink(), "it is left alone");
     fs::remove_file(&taken).expect("removed");
     let read_only = f.options().read_only(true).open(&f.path).expect("opens");
@@ -106,7 +108,10 @@ fn old_sessions_are_those_of_more_than_so_many_minutes() {
         f.advance(30 * 60_000);
         assert_eq!(deleted(f.store.delete_old_sessions(30)), (0, 1, 0), "not more than 30");
         f.advance(1);
-        assert_eq!(deleted(f.store.delete_old_sessions(31)), (0, 1, 0));
+        // The last is one that would be 8 seconds, were it multiplied without care.
+        for minutes in [31, u64::MAX, 307_445_734_561_826] {
+            assert_eq!(deleted(f.store.delete_old_sessions(minutes)), (0, 1, 0));
+        }
         assert_eq!(deleted(f.store.delete_old_sessions(30)), (1, 0, 0));
         assert!(!f.file(&id).exists());
         // The expired too, whatever their age.
@@ -132,8 +137,8 @@ fn what_cannot_be_read_is_left_counted_and_ends_nothing() {
         let [corrupt, newer, closed] = [&ids[0], &ids[1], &ids[2]];
         fs::write(f.file(corrupt), "no session").expect("written");
         let mut bytes = fs::read(f.file(newer)).expect("its file");
+        let end = record_length(&bytes[..4096]);
         bytes[9] = 2;
-        let end = (1..4096).find(|&end| bytes[end..4096].iter().all(|&byte| byte == 0)).expect("zeros");
         let digest_at = end - 34;
         let digest: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&bytes[..digest_at]).into();
         bytes[digest_at + 2..end].copy_from_slice(&digest);

@@ -160,9 +160,10 @@ fn lock_file(f: &Fixture, id: &SessionRef) -> PathBuf {
 
 const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
-/// Runs helpers that increment, with readers beside them, and counts.
+/// Runs helpers that increment, with readers beside them, and counts: what `is_multiprocess_safe` says.
 fn count_up(durability: Durability, role: &str, processes: usize, threads: u64, count: u64) {
     let f = Fixture::new(Naming::Plain, durability).patient();
+    assert!(f.store.is_multiprocess_safe());
     let (id, _) = f.inserted(ID);
     let path = f.path.to_str().expect("UTF-8");
     let mut reader = Helper::start("read", &[path, ID]);

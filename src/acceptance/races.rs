@@ -283,10 +283,13 @@ fn deletion_where_beside_updates(stores: &Stores<'_>) -> Outcome {
     let clause = "what is changed so that it is to stay is not deleted";
     for round in 0..ROUNDS {
         let (id, _) = stored(handles.of(0))?;
+        let asked = AtomicBool::new(false);
         let kept = race(&handles, 2, |thread, store| {
             if thread == 0 {
+                let _end = End(&asked);
                 let is_due = |session: &Session| {
                     let is_due = session.get("keep").ok() != Some(Some(true));
+                    asked.store(true, Ordering::SeqCst);
                     // Time enough for the other to come between, if this is not asked under a lock.
                     std::thread::sleep(std::time::Duration::from_micros(100));
                     is_due
@@ -294,6 +297,10 @@ fn deletion_where_beside_updates(stores: &Stores<'_>) -> Outcome {
                 let done = good(clause, store.delete_where(&is_due))?;
                 equal(clause, &done.failed, &0)?;
                 return Ok(done.deleted == 0);
+            }
+            // In every other round it comes when the question has been answered.
+            while round % 2 == 0 && !asked.load(Ordering::SeqCst) {
+                std::thread::yield_now();
             }
             (0..round % 6).try_for_each(|_| good(clause, store.load(&id)).map(drop))?;
             let updated = store.update(&id, &mut |session| Ok(session.insert("keep", &true)?));

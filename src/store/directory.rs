@@ -432,10 +432,11 @@ impl SessionStore for DirectoryStore {
         Ok(Box::new(self.sessions()?))
     }
 
+    /// Makes the lock files that are missing (LOCK-5). One whose name is taken by something that is no file is an error.
     fn setup(&self) -> Result<()> {
         enter()?;
         self.writable()?;
-        self.locks.make_missing(&self.dir)
+        locks::make_missing(&self.dir)
     }
 
     fn delete_old_sessions(&self, minutes: u64) -> Result<Deleted> {
