@@ -10,6 +10,8 @@ mod faults;
 mod model;
 mod place;
 mod program;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::time::Duration;
@@ -60,7 +62,7 @@ pub fn run(program: &Program) -> Tally {
 }
 
 /// What programs have come to, in numbers: so that a test sees that they come to everything.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Operations.
     pub operations: usize,
@@ -279,6 +281,7 @@ impl World {
         self.settle(&attempt, &effect);
         if let Some(Ok(said)) = attempt.result {
             assert_eq!(said, was_there);
+            assert!(!self.has_temp(key), "a copy of a deleted session is left");
         }
     }
 

@@ -1,5 +1,5 @@
-//! What an operation that succeeded has to have synced, seen in the calls that it made: WRITE-4, WRITE-5, WRITE-13,
-//! WRITE-14, DEL-3.
+//! What an operation that succeeded has to have synced, seen in the calls that it made: WRITE-4 to
+//! WRITE-6, WRITE-13, WRITE-14, DEL-3.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +15,8 @@ pub(super) struct Unsynced {
     records: BTreeSet<Key>,
     /// Sessions whose file nobody has written in place yet.
     as_made: BTreeSet<Key>,
+    /// Sessions whose file's last sync by this instance failed (WRITE-6).
+    suspect: BTreeSet<Key>,
 }
 
 /// Looks at the calls of an operation on the session `key`, whose file is `file`, that has succeeded.
@@ -51,6 +53,7 @@ pub(super) fn assert_durable(
     }
     let Some((key, _)) = session else { return };
     if let Some(write) = in_place(calls) {
+        assert!(!unsynced.suspect.contains(&key), "in place, after a sync that failed: {calls:?}");
         let before = |op: Op| calls[..write].iter().any(|call| call.op == op && !call.refused);
         assert!(
             !unsynced.records.contains(&key) || before(Op::Sync),
@@ -70,6 +73,7 @@ impl Unsynced {
     /// Another instance goes on, with these sessions.
     pub(super) fn reopened(&mut self, sessions: impl Iterator<Item = Key>) {
         self.records = sessions.collect();
+        self.suspect.clear();
     }
 
     /// The instance has made a session.
@@ -83,6 +87,13 @@ impl Unsynced {
         let renamed =
             calls.iter().rposition(|call| call.op == Op::Rename && !call.refused && call.path == file);
         let written = in_place(calls);
+        let failed_sync = (0..calls.len())
+            .rfind(|at| calls[*at].op == Op::Sync && calls[*at].refused && !has_temp(&calls[..*at]));
+        if renamed > failed_sync {
+            self.suspect.remove(&key);
+        } else if failed_sync.is_some() {
+            self.suspect.insert(key);
+        }
         if renamed.is_some() || written.is_some() || failed {
             // Written here, or nobody can say.
             self.records.remove(&key);

@@ -220,7 +220,7 @@ pub(super) struct Fault {
 
 /// Kinds of calls.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum Calls {
+pub(super) enum Calls {
     Any,
     /// Those that change something.
     Changing,
@@ -282,6 +282,12 @@ impl Number {
 }
 
 impl Fault {
+    #[cfg(test)]
+    pub(super) fn new(at: Calls, nth: usize, what: What) -> Self {
+        let nth = u8::try_from(191 + nth).expect("a few");
+        Fault { at, nth, what }
+    }
+
     /// Which of the calls of its kind it is, from 1.
     pub(super) fn nth(self) -> usize {
         let most = if matches!(self.at, Calls::Any | Calls::Changing) { 16 } else { 4 };

@@ -150,6 +150,11 @@ impl World {
         place::files(&self.path).iter().filter(|name| name.starts_with(".tmp.")).count()
     }
 
+    /// Whether the session has one.
+    pub(super) fn has_temp(&self, key: Key) -> bool {
+        self.file(key).is_some_and(|file| self.path.join(format!(".tmp.{file}")).exists())
+    }
+
     /// Runs an operation on the session `key`, if it is on one.
     pub(super) fn attempt<T>(
         &self,
