@@ -81,7 +81,7 @@ const TRIALS: u64 = 1000;
 /// A deletion and the saves of another process, at the same time.
 #[test]
 fn a_deleted_session_never_comes_back() {
-    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let f = Fixture::new(Naming::Plain, Durability::Process).patient();
     let mut saver = Helper::start("save", &[f.path.to_str().expect("UTF-8")]);
     let (mut saves, mut beaten) = (0, 0);
     for trial in 0..TRIALS {
@@ -93,7 +93,7 @@ fn a_deleted_session_never_comes_back() {
         while start.elapsed() < Duration::from_micros(trial % 64) {
             std::hint::spin_loop();
         }
-        let deleting = f.options().patience(Duration::from_secs(60)).open(&f.path).expect("opens");
+        let deleting = f.options().open(&f.path).expect("opens");
         assert!(deleting.delete(&id).expect("deleted"), "it was there");
         // From now on it is not there, while the other is still at it and when it has ended.
         for _ in 0..3 {
@@ -116,7 +116,7 @@ fn a_deleted_session_never_comes_back() {
 /// The same between threads of one process, on one handle.
 #[test]
 fn a_deleted_session_never_comes_back_among_threads() {
-    let f = Fixture::new(Naming::Hashed, Durability::Process);
+    let f = Fixture::new(Naming::Hashed, Durability::Process).patient();
     let (mut saved_first, mut deleted_first) = (0, 0);
     let start = Barrier::new(2);
     let (told, hear) = std::sync::mpsc::sync_channel(0);
