@@ -195,7 +195,7 @@ fn what_is_broken_is_found() {
     assert_eq!(finders.len(), run(Fault::None, &|_| true), "every case is there for a fault: {finders:?}");
 }
 
-/// Exercises LOCK-1, for threads: many on one handle. For processes see `tests/processes.rs`,
+/// Exercises LOCK-7. Many threads on one handle; for processes see `tests/processes.rs`,
 /// `eight_processes_update_one_session` and its like.
 #[test]
 fn the_stores_are_what_they_say() {
