@@ -542,9 +542,17 @@ fn hostile_files_are_refused_and_the_rest_goes_on() {
 fn a_refusal_shows_no_id_wherever_the_file_has_it() {
     let f = Fixture::filled(Naming::Plain);
     f.put("idAsClass01", b"\x80\x03capp\nidAsClass01\n)R.", START - DAY);
+    // Nor a part of one, where a long name is cut off.
+    let long = "Ab0-".repeat(32);
+    f.put(&long, &[b"\x80\x03c", long.as_bytes(), b"\nf\n)R."].concat(), START - DAY);
     let told = f.run();
-    let why = &told.refused[&shown("idAsClass01")];
-    assert!(why.ends_with(&format!("calls app.{}", shown("idAsClass01"))), "{why}");
+    let why = |name: &str| &told.refused[&shown(name)];
+    assert!(
+        why("idAsClass01").ends_with(&format!("calls app.{}", shown("idAsClass01"))),
+        "{}",
+        why("idAsClass01")
+    );
+    assert!(why(&long).ends_with(&format!("calls {}….f", shown(&long))), "{}", why(&long));
 }
 
 /// Exercises MIG-7.

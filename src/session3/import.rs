@@ -483,5 +483,14 @@ fn is_fresh(seen: &Seen) -> bool {
 
 /// NAME-8: an application may keep the ID in the session's values, and so in a path.
 pub(super) fn without_id(text: String, id: &SessionId) -> String {
-    if text.contains(id.expose()) { text.replace(id.expose(), &id.to_string()) } else { text }
+    let (whole, shown) = (id.expose(), id.to_string());
+    if !text.contains(&whole[..CUT_OFF]) {
+        return text;
+    }
+    // Long names are cut off, perhaps within the ID.
+    let cut = (CUT_OFF..whole.len()).rev().map(|length| format!("{}…", &whole[..length]));
+    cut.fold(text.replace(whole, &shown), |text, cut| text.replace(&cut, &format!("{shown}…")))
 }
+
+/// So much of an ID is not shown either.
+const CUT_OFF: usize = 8;

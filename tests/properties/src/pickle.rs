@@ -56,7 +56,11 @@ fn id_in(pickle: &[u8]) -> SessionId {
 fn shown(text: &str, id: &SessionId) {
     assert!(!text.is_empty() && text.len() < 100_000, "{} bytes", text.len());
     assert!(!text.chars().any(char::is_control), "{text:?}");
-    assert!(!text.contains(id.expose()), "an ID in: {text:?}");
+    let id = id.expose();
+    assert!(!text.contains(id), "an ID in: {text:?}");
+    // Nor a good part of it, where a name is cut off.
+    let is_part = |part: &str| (11..id.len()).any(|length| part.ends_with(&id[..length]));
+    assert!(!text.match_indices('…').any(|(at, _)| is_part(&text[..at])), "a part of an ID in: {text:?}");
 }
 
 fn session(imported: &Imported, id: &SessionId, modified: UnixMillis) {
