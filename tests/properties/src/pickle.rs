@@ -37,19 +37,31 @@ pub fn check(pickle: &[u8]) {
     }
 }
 
-/// An ID for the file: the first that its text would do as one, so that it can be the session's own.
+/// An ID for the file: the first text after one that is `id`, so that it can be the session's own.
 fn id_in(pickle: &[u8]) -> SessionId {
-    let is_id_char = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
-    // A short text stands after its length, or in a line of its own.
-    let mut texts = pickle.windows(12).enumerate().filter_map(|(at, window)| {
-        let length = usize::from(window[0]);
-        let text = pickle.get(at + 1..at + 1 + length)?;
-        let key = pickle.get(at.saturating_sub(24)..at)?;
-        let after_id = key.windows(2).any(|pair| pair == b"id");
-        (after_id && (11..=128).contains(&length) && text.iter().all(is_id_char)).then_some(text)
-    });
-    let id = texts.next().unwrap_or(b"0SJaaIqvMIA");
-    SessionId::new(id).expect("an ID")
+    let key = (0..pickle.len()).find(|at| text_at(pickle, *at) == Some(b"id")).unwrap_or(pickle.len());
+    let texts = (key + 1..pickle.len()).filter_map(|at| text_at(pickle, at));
+    let mut ids = texts.filter_map(|text| SessionId::new(text).ok());
+    ids.next().unwrap_or_else(|| SessionId::new("0SJaaIqvMIA").expect("an ID"))
+}
+
+/// The text that the opcode at `at` pushes, if it is one that does.
+fn text_at(pickle: &[u8], at: usize) -> Option<&[u8]> {
+    let (opcode, rest) = pickle[at..].split_first()?;
+    let line = || rest.split(|byte| *byte == b'\n').next();
+    match opcode {
+        // SHORT_BINUNICODE, SHORT_BINSTRING.
+        0x8c | b'U' => rest.get(1..1 + usize::from(*rest.first()?)),
+        // BINUNICODE, BINSTRING.
+        b'X' | b'T' => {
+            let length = u32::from_le_bytes(*rest.first_chunk()?);
+            rest[4..].get(..usize::try_from(length).ok()?)
+        }
+        // UNICODE, and STRING with its quotes.
+        b'V' => line(),
+        b'S' => line().and_then(|line| line.get(1..line.len().checked_sub(1)?)),
+        _ => None,
+    }
 }
 
 /// A refusal or a note is fit to be shown.
