@@ -86,7 +86,7 @@ impl Options {
         self
     }
 
-    /// Opens the store for reading only: every change is refused. Root can so read a store of another user,
+    /// Opens the store for reading only: every change is refused, and none is made where there is none. Root can so read a store of another user,
     /// which it must not change: files that root makes lock their owner out.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;

@@ -115,34 +115,18 @@ impl DirectoryStore {
 
 impl Stats {
     fn add(&mut self, session: &CountedSession) {
-        let readable = match session.kind {
-            Kind::Live(accessed) => {
-                self.live += 1;
-                self.oldest_access = Some(self.oldest_access.map_or(accessed, |oldest| oldest.min(accessed)));
-                true
-            }
-            Kind::Expired => {
-                self.expired += 1;
-                true
-            }
-            Kind::Stillborn => {
-                self.stillborn += 1;
-                false
-            }
-            Kind::Unsupported => {
-                self.unsupported += 1;
-                false
-            }
-            Kind::Corrupt => {
-                self.corrupt += 1;
-                false
-            }
-            Kind::Unreadable => {
-                self.unreadable += 1;
-                false
-            }
-        };
-        self.legacy += u64::from(readable && session.legacy);
+        if let Kind::Live(accessed) = session.kind {
+            self.oldest_access = Some(self.oldest_access.map_or(accessed, |oldest| oldest.min(accessed)));
+        }
+        self.legacy += u64::from(session.legacy && matches!(session.kind, Kind::Live(_) | Kind::Expired));
+        *match session.kind {
+            Kind::Live(_) => &mut self.live,
+            Kind::Expired => &mut self.expired,
+            Kind::Stillborn => &mut self.stillborn,
+            Kind::Unsupported => &mut self.unsupported,
+            Kind::Corrupt => &mut self.corrupt,
+            Kind::Unreadable => &mut self.unreadable,
+        } += 1;
         self.bytes += session.size;
         if let Ok(slot) = slots::slot_size(session.size) {
             *self.slot_sizes.entry(slot as u64).or_default() += 1;

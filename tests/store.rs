@@ -446,6 +446,11 @@ fn a_store_opened_for_reading_only_changes_nothing() {
     assert_eq!(class(store.save(&mut session)), ErrorClass::Io);
     assert_eq!(class(store.delete(&id)), ErrorClass::Io);
     assert_eq!(f.n(&id), 0);
+    // Nor is a store made.
+    let nowhere = f.outside().join("nowhere");
+    let opened = f.options().read_only(true).create(true).open(&nowhere);
+    assert_eq!(class(opened), ErrorClass::NotAStore);
+    assert!(!nowhere.exists());
 }
 
 /// Exercises MARK-5.

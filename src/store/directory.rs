@@ -86,7 +86,9 @@ impl Options {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DirectoryStore> {
         let path = path.as_ref();
         match self.open_existing(path) {
-            Err(Error::NotAStore { why: NotAStore::Missing | NotAStore::NoMarker, .. }) if self.create => {
+            Err(Error::NotAStore { why: NotAStore::Missing | NotAStore::NoMarker, .. })
+                if self.create && !self.read_only =>
+            {
                 match self.init(path) {
                     // Somebody else was faster.
                     Err(Error::NotAStore { why: NotAStore::Exists, .. }) => {}

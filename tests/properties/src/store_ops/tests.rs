@@ -91,7 +91,7 @@ fn a_save_that_is_killed_before_its_sync_is_there() {
     assert_eq!(process.killed, 0);
 }
 
-/// Exercises ROT-1, ROT-2: with a crash or an error at each of its calls a rotation leaves the old session as it was, or
+/// Exercises ROT-1, ROT-2. With a crash or an error at each of its calls a rotation leaves the old session as it was, or
 /// the new one, or both.
 #[test]
 fn a_rotation_that_ends_anywhere() {
