@@ -6,6 +6,7 @@
 
 pub mod chance;
 pub mod differential;
+pub mod expected;
 pub mod marker;
 mod memory;
 pub mod mutate;

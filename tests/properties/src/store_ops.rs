@@ -198,11 +198,15 @@ impl World {
             Ok(stored) => Effect::of(reference.key(), Some(stored.saved(&copied.model.content, self.now()))),
         };
         let expected = effect.becomes();
+        let changes = expected.as_ref() != self.files.get(&reference.key());
         let mut session = copied.session.clone();
         let attempt = self.attempt(fault, Some(reference.key()), |store| store.save(&mut session));
         self.settle(&attempt, &effect);
         match &attempt.result {
             Some(Ok(())) => {
+                if changes {
+                    self.assert_spare(reference.key());
+                }
                 assert_eq!(Some(Stored::of(&session)), expected);
                 assert_eq!(session.reference(), Some(&reference));
             }

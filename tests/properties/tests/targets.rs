@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use sessiondir_properties::PROPERTIES;
+use sessiondir_properties::{PROPERTIES, expected};
 
 fn names(dir: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
@@ -12,9 +12,13 @@ fn names(dir: &Path) -> BTreeSet<String> {
     entries.map(|entry| name(entry.expect("an entry"))).collect()
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 #[test]
 fn every_property_is_fuzzed_and_replayed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root();
     let properties: BTreeSet<String> = PROPERTIES.iter().map(|property| property.name.to_owned()).collect();
     let with =
         |suffix: &str| properties.iter().map(|name| format!("{name}{suffix}")).collect::<BTreeSet<_>>();
@@ -33,4 +37,13 @@ fn every_property_is_fuzzed_and_replayed() {
             "{name} is not replayed"
         );
     }
+}
+
+/// What other implementations are told of the corpus is what this one gives.
+#[test]
+fn what_is_expected_of_the_corpus_is_written_down() {
+    let written = fs::read_to_string(root().join("fuzz/expected.tsv")).expect("fuzz/expected.tsv");
+    let again = "cargo run -p sessiondir-properties --example seeds -- --expected > fuzz/expected.tsv";
+    assert_eq!(written, expected::lines(), "make it again: {again}");
+    assert!(written.lines().count() > 50);
 }

@@ -19,6 +19,21 @@ pub(super) struct Unsynced {
     suspect: BTreeSet<Key>,
 }
 
+/// LOCK-1: whatever an operation changes it changes under a lock.
+pub(super) fn assert_locked(calls: &[Made]) {
+    let mut held = 0usize;
+    for call in calls.iter().filter(|call| !call.refused) {
+        match call.op {
+            Op::Lock => held += 1,
+            Op::Unlock => held = held.saturating_sub(1),
+            Op::Create | Op::Pwrite | Op::Rename | Op::Unlink => {
+                assert!(held > 0, "no lock is held: {calls:?}")
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Looks at the calls of an operation on the session `key`, whose file is `file`, that has succeeded.
 pub(super) fn assert_durable(
     calls: &[Made],
@@ -87,8 +102,9 @@ impl Unsynced {
         let renamed =
             calls.iter().rposition(|call| call.op == Op::Rename && !call.refused && call.path == file);
         let written = in_place(calls);
-        let failed_sync = (0..calls.len())
-            .rfind(|at| calls[*at].op == Op::Sync && calls[*at].refused && !has_temp(&calls[..*at]));
+        let is_failed_sync = |call: &Made| call.op == Op::Sync && call.refused && !call.interrupted;
+        let failed_sync =
+            (0..calls.len()).rfind(|at| is_failed_sync(&calls[*at]) && !has_temp(&calls[..*at]));
         if renamed > failed_sync {
             self.suspect.remove(&key);
         } else if failed_sync.is_some() {

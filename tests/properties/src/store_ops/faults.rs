@@ -16,6 +16,8 @@ pub(super) struct Made {
     pub(super) op: Op,
     pub(super) path: String,
     pub(super) refused: bool,
+    /// Refused by a signal, which says nothing of what was asked for.
+    pub(super) interrupted: bool,
 }
 
 /// What an operation came to.
@@ -61,7 +63,8 @@ impl<T> Attempt<T> {
             }
             let answer = fault.and_then(|fault| log.answer(fault, call));
             let refused = matches!(answer, Some(Answer::Refuse(_)));
-            log.calls.push(Made { op: call.op, path: call.path.to_owned(), refused });
+            let interrupted = matches!(answer, Some(Answer::Refuse(Errno::EINTR)));
+            log.calls.push(Made { op: call.op, path: call.path.to_owned(), refused, interrupted });
             match answer {
                 None => None,
                 Some(Answer::Refuse(errno)) => Some(errno as i32),

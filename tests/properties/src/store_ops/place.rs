@@ -56,6 +56,15 @@ pub(super) fn tear(file: &Path, bytes: usize) {
     file.write_all_at(&new[..bytes.min(half)], (old * half) as u64).expect("written");
 }
 
+/// How many bytes of its slot the current record in a session's file leaves.
+pub(super) fn spare(file: &Path) -> usize {
+    let there = fs::read(file).expect("a session's file");
+    let half = there.len() / 2;
+    let whole = |slot: usize| oracle::whole(&there[slot * half..(slot + 1) * half]);
+    let current = whole(0).into_iter().chain(whole(1)).max_by_key(|whole| whole.seq).expect("a record");
+    half - current.end
+}
+
 /// How many descriptors of this process are of files in `path`; `None` where the system does not say.
 pub(super) fn descriptors(path: &Path) -> Option<usize> {
     let entries = fs::read_dir("/proc/self/fd").ok()?;

@@ -81,7 +81,7 @@ fn a_temp_of_a_killed_process_is_in_nobodys_way() {
     }
 }
 
-/// Exercises WRITE-4: the record of a process that was killed before its sync is not built on without one.
+/// Exercises WRITE-4. The record of a process that was killed before its sync is not built on without one.
 #[test]
 fn a_save_that_is_killed_before_its_sync_is_there() {
     let kill = fault(Calls::Sync, 1, What::Kill(0));
@@ -109,7 +109,7 @@ fn a_rotation_that_ends_anywhere() {
     assert!(reached.iter().all(|times| *times >= 12), "{reached:?}");
 }
 
-/// Exercises WRITE-6, WRITE-13, WRITE-15: growing, shrinking and staying, with an error or a crash at each call.
+/// Exercises WRITE-6, WRITE-13, WRITE-15. Growing, shrinking and staying, with an error or a crash at each call.
 #[test]
 fn a_replacement_that_ends_anywhere() {
     let grow = Op::Update { session: SESSION, change: Change::Pad(Some(Size::Bytes17000)) };

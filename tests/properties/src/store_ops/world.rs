@@ -13,7 +13,7 @@ use sessiondir::{
     SessionStore,
 };
 
-use super::durable::{Unsynced, assert_durable};
+use super::durable::{Unsynced, assert_durable, assert_locked};
 use super::faults::Attempt;
 use super::model::Stored;
 use super::program::{Fault, Program, Which};
@@ -148,6 +148,12 @@ impl World {
     /// How many temps there are.
     pub(super) fn temps(&self) -> usize {
         place::files(&self.path).iter().filter(|name| name.starts_with(".tmp.")).count()
+    }
+
+    /// SLOT-5, WRITE-6: so many bytes are left in its slot for a record to grow by when only its numbers do.
+    pub(super) fn assert_spare(&self, key: Key) {
+        let spare = self.file(key).map(|file| place::spare(&self.path.join(file)));
+        assert!(spare.is_none_or(|spare| spare >= 32), "{spare:?} bytes are left in the slot of {key}");
     }
 
     /// Whether the session has one.
@@ -285,6 +291,7 @@ impl World {
     /// What the result says of the state.
     fn result<T: std::fmt::Debug>(&mut self, attempt: &Attempt<T>, fails: Option<ErrorClass>) -> Left {
         self.tally.operations += 1;
+        assert_locked(&attempt.calls);
         let error = match &attempt.result {
             None => {
                 self.tally.killed += 1;
