@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::notes;
 use crate::error::{Error, Result};
@@ -85,13 +85,13 @@ impl Source {
                 why: format!("{why}; name the directory that Session3 wrote"),
             })
         };
-        let real = std::fs::canonicalize(path).map_err(failed)?;
-        let fd = fs::open(&real, FLAGS | OFlags::DIRECTORY, Mode::empty())
+        let real = again(|| std::fs::canonicalize(path)).map_err(failed)?;
+        let fd = retry_on_intr(|| fs::open(&real, FLAGS | OFlags::DIRECTORY, Mode::empty()))
             .map_err(|errno| failed(errno.into()))?;
         let source = Source { fd, path: real };
         let identity = store.identity()?;
         for (up, ancestor) in source.path.ancestors().enumerate() {
-            let stat = std::fs::metadata(ancestor).map_err(failed)?;
+            let stat = again(|| std::fs::metadata(ancestor)).map_err(failed)?;
             if (stat.dev(), stat.ino()) == identity {
                 return refused(if up == 0 {
                     "is the store that is to be imported into"
@@ -118,7 +118,7 @@ impl Source {
 
     /// The names of the entries, in no order.
     pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
-        let entries = fs::Dir::read_from(&self.fd)?;
+        let entries = retry_on_intr(|| fs::Dir::read_from(&self.fd))?;
         Ok(entries
             .map(|entry| Ok(entry?.file_name().to_bytes().to_vec()))
             .filter(|name| !matches!(name.as_deref(), Ok(b"." | b".."))))
@@ -126,7 +126,8 @@ impl Source {
 
     /// Looks at an entry; a link is not followed.
     pub(super) fn look(&self, name: &[u8]) -> io::Result<Option<Seen>> {
-        match fs::statat(&self.fd, path(name)?, AtFlags::SYMLINK_NOFOLLOW) {
+        let name = path(name)?;
+        match retry_on_intr(|| fs::statat(&self.fd, &name, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => Ok(Some(Seen::new(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
@@ -135,13 +136,14 @@ impl Source {
 
     /// Reads a file of at most `most` bytes, and looks whether anybody wrote to it meanwhile.
     pub(super) fn read(&self, name: &[u8], most: usize) -> io::Result<Read> {
-        let fd = match fs::openat(&self.fd, path(name)?, FLAGS, Mode::empty()) {
+        let name = path(name)?;
+        let fd = match retry_on_intr(|| fs::openat(&self.fd, &name, FLAGS, Mode::empty())) {
             Ok(fd) => fd,
             // Something else has taken the place of the file that was looked at.
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(Read::Gone),
             Err(errno) => return Err(errno.into()),
         };
-        let before = Seen::new(&fs::fstat(&fd)?);
+        let before = Seen::new(&retry_on_intr(|| fs::fstat(&fd))?);
         if !before.is_file {
             return Ok(Read::Gone);
         }
@@ -153,19 +155,27 @@ impl Source {
         let mut bytes = vec![0; size + 1];
         let mut length = 0;
         while length < bytes.len() {
-            match rustix::io::read(&fd, &mut bytes[length..]) {
-                Ok(0) => break,
-                Ok(more) => length += more,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
+            match retry_on_intr(|| rustix::io::read(&fd, &mut bytes[length..]))? {
+                0 => break,
+                more => length += more,
             }
         }
-        let after = Seen::new(&fs::fstat(&fd)?);
+        let after = Seen::new(&retry_on_intr(|| fs::fstat(&fd))?);
         if after != before || length != size {
             return Ok(Read::Changed);
         }
         bytes.truncate(length);
         Ok(Read::Whole(bytes, after))
+    }
+}
+
+/// Makes a call of the standard library, again where a signal interrupted it.
+fn again<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            made => return made,
+        }
     }
 }
 

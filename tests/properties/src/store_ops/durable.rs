@@ -27,7 +27,7 @@ pub(super) fn assert_locked(calls: &[Made]) {
             Op::Lock => held += 1,
             Op::Unlock => held = held.saturating_sub(1),
             Op::Create | Op::Pwrite | Op::Rename | Op::Unlink => {
-                assert!(held > 0, "no lock is held: {calls:?}")
+                assert!(held > 0, "no lock is held: {calls:?}");
             }
             _ => {}
         }

@@ -1,0 +1,14 @@
+//! Test drivers that need fork(2) and ptrace(2). Both take `unsafe`, which the library forbids itself, so they live
+//! in a package of their own; `cargo test` of the workspace runs them, and `docs/reliability.md` says what they find.
+//!
+//! - [`child`]: a process that is stopped at each of its system calls, there to be killed, or to have a call fail;
+//! - [`site`]: a directory that can be put back to how it was, and what can be seen of its sessions;
+//! - [`case`]: the states that a session's file can be in, and what is done to it;
+//! - [`verdict`]: what has to hold after a kill or an error;
+//! - [`share`]: how much of all that is tried, and by how many processes.
+
+pub mod case;
+pub mod child;
+pub mod share;
+pub mod site;
+pub mod verdict;

@@ -1,0 +1,93 @@
+//! How much is tried, and by how many processes.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+
+/// Whether all of it is to be tried, and not only the share that `cargo test` has time for.
+#[must_use]
+pub fn is_all() -> bool {
+    std::env::var_os("SESSIONDIR_FAULTS").is_some_and(|value| value == "all")
+}
+
+/// A directory in memory, or where there is none, of temporary files.
+///
+/// # Panics
+/// It cannot be made.
+#[must_use]
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let fits = fs::metadata(memory).is_ok_and(|memory| memory.is_dir());
+    let made = if fits { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.or_else(|_| tempfile::tempdir()).expect("a temporary directory")
+}
+
+/// Does `work` for each of `items`, shared out to as many processes as there are processors, each with a directory of its
+/// own; returns the sums of what it returns.
+///
+/// # Panics
+/// One of them failed: what it printed says why.
+#[must_use]
+pub fn among<T, const N: usize>(items: &[T], work: impl Fn(&Path, &T) -> [u64; N]) -> [u64; N] {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(items.len().max(1));
+    let scratch = scratch();
+    let mut children = Vec::new();
+    for number in 0..workers {
+        let dir = scratch.path().join(number.to_string());
+        fs::create_dir(&dir).expect("a directory");
+        // SAFETY: this process has one thread, so the child is as whole as its parent.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Parent { child } => children.push(child),
+            ForkResult::Child => {
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let mut sums = [0; N];
+                    for item in items.iter().skip(number).step_by(workers) {
+                        for (sum, more) in sums.iter_mut().zip(work(&dir, item)) {
+                            *sum += more;
+                        }
+                    }
+                    let text = sums.map(|sum| sum.to_string()).join(" ");
+                    fs::write(sums_of(scratch.path(), number), text).expect("written");
+                }));
+                let _ = std::io::stderr().flush();
+                let _ = std::io::stdout().flush();
+                // SAFETY: it ends this process, without the destructors of what belongs to its parent.
+                unsafe { libc::_exit(if done.is_ok() { 0 } else { 1 }) }
+            }
+        }
+    }
+    let ended: Vec<WaitStatus> =
+        children.iter().map(|child| waitpid(*child, None).expect("waited")).collect();
+    let failed = ended.iter().filter(|status| !matches!(status, WaitStatus::Exited(_, 0))).count();
+    assert_eq!(failed, 0, "{failed} of {workers} processes failed: {ended:?}");
+    let mut sums = [0; N];
+    for number in 0..workers {
+        let text = fs::read_to_string(sums_of(scratch.path(), number)).expect("its sums");
+        for (sum, more) in sums.iter_mut().zip(text.split(' ')) {
+            *sum += more.parse::<u64>().expect("a number");
+        }
+    }
+    sums
+}
+
+fn sums_of(scratch: &Path, number: usize) -> PathBuf {
+    scratch.join(format!("{number}.sums"))
+}
+
+/// Runs tests one after the other, as the test harness shows them.
+///
+/// # Panics
+/// One of them does.
+pub fn run(tests: &[(&str, fn())]) {
+    println!("\nrunning {} tests", tests.len());
+    for (name, test) in tests {
+        let begun = std::time::Instant::now();
+        test();
+        println!("test {name} ... ok ({:.1} s)", begun.elapsed().as_secs_f64());
+    }
+    println!("\ntest result: ok. {} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out", tests.len());
+}

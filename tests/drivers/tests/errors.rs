@@ -1,0 +1,339 @@
+//! An error at every system call, once and for ever, and short reads and writes: a typed error, and the old value; or
+//! success, and the new one; either only where the error says that it does not know. No panic, no descriptor or lock that
+//! is left, no temp after an error that came once. SPEC.md sections 10.3 and 14.1.
+
+use std::collections::BTreeSet;
+
+use nix::errno::Errno;
+use nix::libc;
+use sessiondir::{Durability, ErrorClass, Naming};
+use sessiondir_drivers::case::{Case, Deed, Fellow, State};
+use sessiondir_drivers::child::{Child, PANICKED, is_of_files, name};
+use sessiondir_drivers::share;
+use sessiondir_drivers::verdict::{Effect, Seen, words};
+
+fn main() {
+    if cfg!(not(target_arch = "x86_64")) {
+        eprintln!("SKIP errors at every system call: it sets registers of x86-64");
+        println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out");
+        return;
+    }
+    share::run(&[
+        ("an_error_at_every_system_call", an_error_at_every_system_call),
+        ("short_reads_and_writes", short_reads_and_writes),
+    ]);
+}
+
+const ERRNOS: [Errno; 10] = [
+    Errno::ENOSPC,
+    Errno::EIO,
+    Errno::EINTR,
+    Errno::EDQUOT,
+    Errno::EMFILE,
+    Errno::EACCES,
+    Errno::EROFS,
+    Errno::ENOLCK,
+    Errno::EFBIG,
+    Errno::ESTALE,
+];
+
+/// A signal that comes at each call for ever would be a hang: it comes so often.
+const INTERRUPTIONS: usize = 50;
+
+/// What a child ends with if it has left a descriptor open.
+const LEAKED: u8 = 200;
+
+/// What is to happen to the child's calls.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// This call fails.
+    Once(Errno),
+    /// This call fails, and every call of its kind after it.
+    Forever(Errno),
+    /// This call reads or writes so many bytes at most.
+    Short(u64),
+    /// And so does every one after it.
+    AlwaysShort(u64),
+}
+
+/// Those that are open, but for lock files, which stay open.
+fn descriptors() -> BTreeSet<String> {
+    let all = std::fs::read_dir("/proc/self/fd").expect("this process").flatten();
+    let to = all.filter_map(|entry| Some((entry.file_name(), std::fs::read_link(entry.path()).ok()?)));
+    to.filter(|(_, to)| !to.parent().is_some_and(|parent| parent.ends_with(".lock")))
+        .map(|(number, to)| format!("{} {}", number.display(), to.display()))
+        // The list itself.
+        .filter(|entry| !entry.ends_with("/fd"))
+        .collect()
+}
+
+/// A child that does the deed, stopped before it, and once more after it by kill(2); it ends with the number of the class
+/// of its error, or 0.
+fn child(case: &Case) -> Child {
+    Child::new(|begin| {
+        let before = std::cell::RefCell::default();
+        let done = case.run(&|| {
+            before.replace(descriptors());
+            begin();
+        });
+        begin();
+        let left: Vec<_> = descriptors().difference(&before.take()).cloned().collect();
+        if !left.is_empty() {
+            eprintln!("{}: left open: {left:?}", words(case));
+            return LEAKED;
+        }
+        done.map_or_else(|error| error.class() as u8, |()| 0)
+    })
+}
+
+/// Whether the fault is of calls like this one.
+fn is_for(fault: Fault, call: i64) -> bool {
+    match fault {
+        Fault::Once(_) | Fault::Forever(_) => is_of_files(call),
+        Fault::Short(_) | Fault::AlwaysShort(_) => {
+            [libc::SYS_read, libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_write].contains(&call)
+        }
+    }
+}
+
+/// Runs the child, with the fault at its call number `n`, as far as the end of the deed; returns which call that was, if
+/// it came to it.
+fn run(child: &mut Child, n: usize, fault: Fault) -> Option<i64> {
+    let (mut at, mut number, mut times) = (None, 0, 0);
+    while child.step() {
+        let call = child.call();
+        if call == libc::SYS_kill {
+            return at;
+        }
+        if number == n && !is_for(fault, call) {
+            return None;
+        }
+        let is_later = number > n
+            && match fault {
+                // As a disk is full, or a process has no more descriptors: of every call that can fail so.
+                Fault::Forever(errno) => {
+                    is_for(fault, call) && (errno != Errno::EINTR || times < INTERRUPTIONS)
+                }
+                Fault::AlwaysShort(_) => is_for(fault, call),
+                _ => false,
+            };
+        let hit = number == n || is_later;
+        number += 1;
+        if !hit {
+            assert!(child.step(), "a call that does not return");
+            continue;
+        }
+        at = at.or(Some(call));
+        times += 1;
+        let mut registers = child.registers();
+        if number == n + 1
+            && matches!(fault, Fault::Once(_) | Fault::Forever(_))
+            && !fails(call, registers.rsi)
+        {
+            return None;
+        }
+        match fault {
+            Fault::Once(errno) | Fault::Forever(errno) if fails(call, registers.rsi) => {
+                // No call has this number.
+                registers.orig_rax = u64::MAX;
+                child.set_registers(registers);
+                assert!(child.step(), "a call that does not return");
+                let mut registers = child.registers();
+                registers.rax = (-(errno as i64)) as u64;
+                child.set_registers(registers);
+            }
+            Fault::Short(most) | Fault::AlwaysShort(most) if registers.rdx > most => {
+                registers.rdx = most;
+                child.set_registers(registers);
+                assert!(child.step(), "a call that does not return");
+                // The kernel leaves the registers as they were set: the program expects its own.
+            }
+            _ => assert!(child.step(), "a call that does not return"),
+        }
+    }
+    panic!("the child ended within its deed");
+}
+
+/// Whether the call can fail. A descriptor that is closed is closed, whatever close(2) returns (Linux); and whether one is
+/// open is asked by an assertion of the standard library alone.
+fn fails(call: i64, command: u64) -> bool {
+    call != libc::SYS_close && (call != libc::SYS_fcntl || command != F_GETFD)
+}
+
+/// A command of fcntl(2).
+const F_GETFD: u64 = 1;
+
+fn states() -> Vec<State> {
+    let sizes: &[usize] = if share::is_all() { &[1, 20_000] } else { &[3_000] };
+    let fellows: &[Fellow] =
+        if share::is_all() { &[Fellow::Older, Fellow::Empty, Fellow::TornMiddle] } else { &[Fellow::Older] };
+    let namings: &[Naming] =
+        if share::is_all() { &[Naming::Plain, Naming::Hashed] } else { &[Naming::Plain] };
+    let mut states = Vec::new();
+    for durability in [Durability::Power, Durability::Process] {
+        for &naming in namings {
+            for &size in sizes {
+                let state = |&fellow| State { durability, naming, size, current: 0, fellow };
+                states.extend(fellows.iter().map(state));
+            }
+        }
+    }
+    states
+}
+
+fn cases() -> Vec<(Deed, State)> {
+    let states = states();
+    let of =
+        |deed: Deed| states.iter().filter(move |state| deed.is_of(state)).map(move |state| (deed, *state));
+    Deed::ALL.into_iter().flat_map(of).collect()
+}
+
+/// What the deed makes of the store, and how many system calls it takes, when nothing is in its way.
+fn effect(case: &Case) -> (Effect, usize) {
+    case.restore();
+    let mut child = child(case);
+    let old = case.site.view();
+    let mut calls = 0;
+    loop {
+        assert!(child.step(), "the child ended within its deed");
+        if child.call() == libc::SYS_kill {
+            break;
+        }
+        assert!(child.step(), "a call that does not return");
+        calls += 1;
+    }
+    assert_eq!(child.finish(), 0, "{}", words(case));
+    (Effect { old, new: case.site.view() }, calls)
+}
+
+/// What became of a fault.
+struct Outcome {
+    call: i64,
+    class: Option<ErrorClass>,
+    seen: Seen,
+}
+
+/// Does the deed with a fault at its call number `n`, and judges what comes of it. `None`: that call is none of the fault's.
+fn attempt(case: &Case, effect: &Effect, n: usize, fault: Fault) -> Option<Outcome> {
+    case.restore();
+    let mut child = child(case);
+    let call = run(&mut child, n, fault)?;
+    let at = || format!("{}, {fault:?} at its call {n}, {}", words(case), name(call));
+    // The process is still there. Whatever lock it has left would be in the way of this.
+    let view = case.site.view();
+    let seen = effect.judge(case, &view, &at);
+    let is_over = matches!(
+        fault,
+        Fault::Once(_) | Fault::Short(_) | Fault::AlwaysShort(_) | Fault::Forever(Errno::EINTR)
+    );
+    effect.judge_names(case, &view, usize::from(!is_over && !case.deed.is_in_place()), &at);
+    Effect::judge_next(case, &at);
+    let code = child.finish();
+    assert_ne!(code, PANICKED, "{}: it panicked", at());
+    assert_ne!(code, LEAKED, "{}: it left a descriptor open", at());
+    let class = ErrorClass::ALL.into_iter().find(|class| *class as u8 == code);
+    assert!(class.is_some() == (code != 0), "{}: it ended with {code}", at());
+    match class {
+        None => assert_eq!(seen, Seen::New, "{}: success, and it is not there", at()),
+        Some(ErrorClass::OutcomeUnknown) => {}
+        // What is done to several sessions goes on with the others.
+        Some(_) if matches!(case.deed, Deed::Sweep | Deed::Repair | Deed::Import) => {}
+        // Neither can the new session be removed: nobody learns its ID, and the old one stands.
+        Some(_) if case.deed == Deed::Rotate && matches!(fault, Fault::Forever(_)) => {
+            assert_ne!(seen, Seen::New)
+        }
+        Some(class) => assert_eq!(seen, Seen::Old, "{}: {}, and it is there", at(), class.name()),
+    }
+    Some(Outcome { call, class, seen })
+}
+
+/// Exercises WRITE-7, WRITE-8, WRITE-15, DEL-3, ROT-2, ERR-1.
+fn an_error_at_every_system_call() {
+    let cases = cases();
+    let [points, survived, failed, unknown, full] = share::among(&cases, |scratch, (deed, state)| {
+        let case = Case::new(scratch, *deed, *state);
+        let (effect, calls) = effect(&case);
+        let mut counts = [0; 5];
+        for n in 0..calls {
+            for errno in ERRNOS {
+                for fault in [Fault::Once(errno), Fault::Forever(errno)] {
+                    let Some(outcome) = attempt(&case, &effect, n, fault) else { continue };
+                    counts[0] += 1;
+                    match outcome.class {
+                        None => counts[1] += 1,
+                        Some(ErrorClass::OutcomeUnknown) => counts[3] += 1,
+                        Some(ErrorClass::NoSpace) => {
+                            assert!(matches!(errno, Errno::ENOSPC | Errno::EDQUOT), "{fault:?}");
+                            counts[4] += 1;
+                        }
+                        Some(class) => {
+                            let fits = class_fits(class, errno, outcome.call);
+                            assert!(
+                                fits,
+                                "{}: {fault:?} at {} is {}",
+                                words(&case),
+                                name(outcome.call),
+                                class.name()
+                            );
+                            counts[2] += 1;
+                        }
+                    }
+                    if errno == Errno::EINTR {
+                        assert_eq!(
+                            (outcome.class, outcome.seen),
+                            (None, Seen::New),
+                            "{}: {fault:?}",
+                            words(&case)
+                        );
+                    }
+                }
+            }
+        }
+        counts
+    });
+    println!(
+        "{points} errors in {} cases: {survived} survived; {failed} refused, {full} as no-space, {unknown} as \
+         outcome-unknown",
+        cases.len()
+    );
+    assert!(points >= if share::is_all() { 30_000 } else { 3_000 }, "{points}");
+    assert!(survived > 100 && failed > 1000 && unknown > 50 && full > 50);
+}
+
+/// Whether an error of that class can come of that number.
+fn class_fits(class: ErrorClass, errno: Errno, call: i64) -> bool {
+    match class {
+        ErrorClass::Io => true,
+        // Another process has it, as far as fcntl says.
+        ErrorClass::Busy => errno == Errno::EACCES && call == libc::SYS_fcntl,
+        _ => false,
+    }
+}
+
+/// Exercises WRITE-3, READ-2.
+fn short_reads_and_writes() {
+    let cases = cases();
+    let [points] = share::among(&cases, |scratch, (deed, state)| {
+        let case = Case::new(scratch, *deed, *state);
+        let (effect, calls) = effect(&case);
+        let mut points = 0;
+        for n in 0..calls {
+            for most in [1, 7, 4096] {
+                let always = Fault::AlwaysShort(most.max(512));
+                for fault in [Fault::Short(most), always] {
+                    let Some(outcome) = attempt(&case, &effect, n, fault) else { continue };
+                    assert_eq!(
+                        (outcome.class, outcome.seen),
+                        (None, Seen::New),
+                        "{}: {fault:?}",
+                        words(&case)
+                    );
+                    points += 1;
+                }
+            }
+        }
+        [points]
+    });
+    println!("{points} short reads and writes in {} cases, all of them survived", cases.len());
+    assert!(points > 300, "{points}");
+}
