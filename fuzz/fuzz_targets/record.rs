@@ -1,6 +1,6 @@
 #![no_main]
 
-use sessiondir_properties::{record::check, mutate};
+use sessiondir_properties::{mutate, record::check};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| check(input));
 

@@ -1,6 +1,6 @@
 #![no_main]
 
-use sessiondir_properties::{session_file::check, mutate};
+use sessiondir_properties::{mutate, session_file::check};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| check(input));
 
