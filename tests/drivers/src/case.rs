@@ -8,6 +8,7 @@ use sessiondir::session3::{ImportOptions, import};
 use sessiondir::sweep::SweepOptions;
 use sessiondir::{Durability, Error, Naming, Options, Result, Session, SessionId, SessionRef, SessionStore};
 
+use crate::child::Child;
 use crate::site::{CREATED, NOW, Site, Snapshot, id, options, time};
 
 /// What is in the slot beside the current record's.
@@ -328,6 +329,12 @@ impl Case {
                 all_done(done.refused + done.skipped)
             }
         }
+    }
+
+    /// A child that does the deed, stopped before it. It ends with the number of the class of its error, or 0.
+    #[must_use]
+    pub fn child(&self) -> Child {
+        Child::new(|begin| self.run(begin).map_or_else(|error| error.class() as u8, |()| 0))
     }
 
     /// What the next process does, which waits for no lock: to every session that there is a change, or, where it is

@@ -2,6 +2,8 @@
 //! in a package of their own; `cargo test` of the workspace runs them, and `docs/reliability.md` says what they find.
 //!
 //! - [`child`]: a process that is stopped at each of its system calls, there to be killed, or to have a call fail;
+//! - [`fault`]: calls that fail, or read and write too little;
+//! - [`disk`]: file systems of its own, and power cuts;
 //! - [`site`]: a directory that can be put back to how it was, and what can be seen of its sessions;
 //! - [`case`]: the states that a session's file can be in, and what is done to it;
 //! - [`verdict`]: what has to hold after a kill or an error;
@@ -9,6 +11,8 @@
 
 pub mod case;
 pub mod child;
+pub mod disk;
+pub mod fault;
 pub mod share;
 pub mod site;
 pub mod verdict;

@@ -78,13 +78,23 @@ fn sums_of(scratch: &Path, number: usize) -> PathBuf {
     scratch.join(format!("{number}.sums"))
 }
 
+/// Whether the test of that name is wanted: those whose names the program's arguments are within, or all.
+#[must_use]
+pub fn is_wanted(name: &str) -> bool {
+    let mut words =
+        std::env::args().skip(1).filter(|word| !word.starts_with('-') && !word.is_empty()).peekable();
+    words.peek().is_none() || words.any(|word| name.contains(&word))
+}
+
 /// Runs tests one after the other, as the test harness shows them.
 ///
 /// # Panics
 /// One of them does.
 pub fn run(tests: &[(&str, fn())]) {
+    let tests: Vec<_> = tests.iter().filter(|(name, _)| is_wanted(name)).collect();
+    assert!(!tests.is_empty(), "no test of that name");
     println!("\nrunning {} tests", tests.len());
-    for (name, test) in tests {
+    for (name, test) in &tests {
         let begun = std::time::Instant::now();
         test();
         println!("test {name} ... ok ({:.1} s)", begun.elapsed().as_secs_f64());

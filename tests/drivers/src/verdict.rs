@@ -26,6 +26,22 @@ pub enum Seen {
 }
 
 impl Effect {
+    /// What the deed does when nothing is in its way.
+    ///
+    /// # Panics
+    /// Something is.
+    #[must_use]
+    pub fn of(case: &Case) -> Self {
+        case.restore();
+        let child = case.child();
+        // Some get ready by a save.
+        let old = case.site.view();
+        assert_eq!(child.finish(), 0, "{}", words(case));
+        let new = case.site.view();
+        assert!(old != new, "{} changes nothing", words(case));
+        Effect { old, new }
+    }
+
     /// Judges what a view shows of the store: each session is old or new, byte for byte, and none is lost.
     ///
     /// # Panics

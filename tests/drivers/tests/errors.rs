@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use nix::libc;
 use sessiondir::{Durability, ErrorClass, Naming};
 use sessiondir_drivers::case::{Case, Deed, Fellow, State};
-use sessiondir_drivers::child::{Child, PANICKED, is_of_files, name};
+use sessiondir_drivers::child::{Child, PANICKED, name};
+use sessiondir_drivers::fault::{Fault, run};
 use sessiondir_drivers::share;
 use sessiondir_drivers::verdict::{Effect, Seen, words};
 
@@ -37,24 +38,8 @@ const ERRNOS: [Errno; 10] = [
     Errno::ESTALE,
 ];
 
-/// A signal that comes at each call for ever would be a hang: it comes so often.
-const INTERRUPTIONS: usize = 50;
-
 /// What a child ends with if it has left a descriptor open.
 const LEAKED: u8 = 200;
-
-/// What is to happen to the child's calls.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// This call fails.
-    Once(Errno),
-    /// This call fails, and every call of its kind after it.
-    Forever(Errno),
-    /// This call reads or writes so many bytes at most.
-    Short(u64),
-    /// And so does every one after it.
-    AlwaysShort(u64),
-}
 
 /// Those that are open, but for lock files, which stay open.
 fn descriptors() -> BTreeSet<String> {
@@ -85,83 +70,6 @@ fn child(case: &Case) -> Child {
         done.map_or_else(|error| error.class() as u8, |()| 0)
     })
 }
-
-/// Whether the fault is of calls like this one.
-fn is_for(fault: Fault, call: i64) -> bool {
-    match fault {
-        Fault::Once(_) | Fault::Forever(_) => is_of_files(call),
-        Fault::Short(_) | Fault::AlwaysShort(_) => {
-            [libc::SYS_read, libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_write].contains(&call)
-        }
-    }
-}
-
-/// Runs the child, with the fault at its call number `n`, as far as the end of the deed; returns which call that was, if
-/// it came to it.
-fn run(child: &mut Child, n: usize, fault: Fault) -> Option<i64> {
-    let (mut at, mut number, mut times) = (None, 0, 0);
-    while child.step() {
-        let call = child.call();
-        if call == libc::SYS_kill {
-            return at;
-        }
-        if number == n && !is_for(fault, call) {
-            return None;
-        }
-        let is_later = number > n
-            && match fault {
-                // As a disk is full, or a process has no more descriptors: of every call that can fail so.
-                Fault::Forever(errno) => {
-                    is_for(fault, call) && (errno != Errno::EINTR || times < INTERRUPTIONS)
-                }
-                Fault::AlwaysShort(_) => is_for(fault, call),
-                _ => false,
-            };
-        let hit = number == n || is_later;
-        number += 1;
-        if !hit {
-            assert!(child.step(), "a call that does not return");
-            continue;
-        }
-        at = at.or(Some(call));
-        times += 1;
-        let mut registers = child.registers();
-        if number == n + 1
-            && matches!(fault, Fault::Once(_) | Fault::Forever(_))
-            && !fails(call, registers.rsi)
-        {
-            return None;
-        }
-        match fault {
-            Fault::Once(errno) | Fault::Forever(errno) if fails(call, registers.rsi) => {
-                // No call has this number.
-                registers.orig_rax = u64::MAX;
-                child.set_registers(registers);
-                assert!(child.step(), "a call that does not return");
-                let mut registers = child.registers();
-                registers.rax = (-(errno as i64)) as u64;
-                child.set_registers(registers);
-            }
-            Fault::Short(most) | Fault::AlwaysShort(most) if registers.rdx > most => {
-                registers.rdx = most;
-                child.set_registers(registers);
-                assert!(child.step(), "a call that does not return");
-                // The kernel leaves the registers as they were set: the program expects its own.
-            }
-            _ => assert!(child.step(), "a call that does not return"),
-        }
-    }
-    panic!("the child ended within its deed");
-}
-
-/// Whether the call can fail. A descriptor that is closed is closed, whatever close(2) returns (Linux); and whether one is
-/// open is asked by an assertion of the standard library alone.
-fn fails(call: i64, command: u64) -> bool {
-    call != libc::SYS_close && (call != libc::SYS_fcntl || command != F_GETFD)
-}
-
-/// A command of fcntl(2).
-const F_GETFD: u64 = 1;
 
 fn states() -> Vec<State> {
     let sizes: &[usize] = if share::is_all() { &[1, 20_000] } else { &[3_000] };

@@ -8,15 +8,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use sessiondir::check::{Event, check};
 use sessiondir::sweep::SweepOptions;
 use sessiondir::{
     DirectoryStore, Durability, ErrorClass, Options, Result, Session, SessionId, SessionRef, SessionStore,
 };
+use sessiondir_drivers::disk::{own_namespace, path, run};
 
 fn main() {
     println!("\nrunning 2 tests");
@@ -36,6 +35,7 @@ fn main() {
                 let mut cases = 0;
                 for durability in [Durability::Power, Durability::Process] {
                     cases += full(&at, durability);
+                    cases += nearly_full(&at, durability);
                     if inodes_run_out {
                         cases += no_inodes(&at, durability);
                     }
@@ -59,21 +59,6 @@ fn main() {
 /// Whether inodes can run out there, or why it cannot be mounted.
 type Mounted = std::result::Result<bool, String>;
 
-/// A mount namespace, so that nobody else sees what is mounted; without privileges in a user namespace.
-fn own_namespace() -> std::result::Result<(), String> {
-    if unshare(CloneFlags::CLONE_NEWNS).is_err() {
-        let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
-            .map_err(|error| format!("no mount namespace for this user: {error}"))?;
-        // This user becomes root in there.
-        fs::write("/proc/self/setgroups", "deny").map_err(|error| error.to_string())?;
-        fs::write("/proc/self/uid_map", format!("0 {uid} 1")).map_err(|error| error.to_string())?;
-        fs::write("/proc/self/gid_map", format!("0 {gid} 1")).map_err(|error| error.to_string())?;
-    }
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .map_err(|error| format!("mounts cannot be made private: {error}"))
-}
-
 fn tmpfs(at: &Path) -> Mounted {
     mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some("size=2m,nr_inodes=400,mode=700"))
         .map(|()| true)
@@ -89,20 +74,6 @@ fn ext4(at: &Path) -> Mounted {
     run("mount", &["-o", "loop", path(&image), path(at)])?;
     let _ = fs::remove_dir(at.join("lost+found"));
     Ok(true)
-}
-
-fn run(program: &str, args: &[&str]) -> std::result::Result<(), String> {
-    // Not every user's path leads to what is for administrators.
-    let search = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    match Command::new(program).args(args).env("PATH", search).output() {
-        Ok(done) if done.status.success() => Ok(()),
-        Ok(done) => Err(format!("{program}: {}", String::from_utf8_lossy(&done.stderr).trim())),
-        Err(error) => Err(format!("{program}: {error}")),
-    }
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
 }
 
 fn unmount(at: &Path) {
@@ -268,6 +239,50 @@ fn full(at: &Path, durability: Durability) -> usize {
     site.assert_clean();
     clear(at);
     cases + 1
+}
+
+/// As the room that is left grows by a page of 4 KiB at a time, each operation comes to have enough of it, once and for all;
+/// until then it changes nothing.
+fn nearly_full(at: &Path, durability: Durability) -> usize {
+    let text = "x".repeat(20_000);
+    let (mut done, mut refused) = (0, 0);
+    for pages in 0..=24 {
+        for number in 0..4 {
+            let site = Site::new(at, durability);
+            let filler = fill(at);
+            let room = pages * 4096;
+            let file = fs::File::options().write(true).open(&filler).expect("the filler");
+            let length = file.metadata().expect("its length").len();
+            file.set_len(length - room).and_then(|()| file.sync_all()).expect("shorter");
+            let before = site.state();
+            let big = || {
+                let mut session = with(&[("n", 1)]);
+                session.insert("big", &text).expect("fits");
+                session
+            };
+            let result = match number {
+                0 => site.store.create(&mut with(&[("n", 1)])).map(drop),
+                1 => site.store.create(&mut big()).map(drop),
+                2 => site
+                    .store
+                    .update(&site.ids[0], &mut |session| Ok(session.insert("big", &text)?))
+                    .map(drop),
+                _ => site.store.rotate(&mut site.load(1)).map(drop),
+            };
+            match result {
+                Ok(()) => done += 1,
+                Err(error) => {
+                    refused += 1;
+                    assert_eq!(error.class(), ErrorClass::NoSpace, "{number}, {pages} pages free: {error}");
+                    assert_eq!(site.state(), before, "{number}, {pages} pages free");
+                }
+            }
+            site.assert_clean();
+            clear(at);
+        }
+    }
+    assert!(done > 10 && refused > 10, "{done} done, {refused} refused");
+    done + refused
 }
 
 fn no_inodes(at: &Path, durability: Durability) -> usize {

@@ -56,39 +56,16 @@ fn cases() -> Vec<(Deed, State)> {
     Deed::ALL.into_iter().flat_map(of).collect()
 }
 
-/// A child that does the deed, stopped before it.
-fn child(case: &Case) -> Child {
-    Child::new(|begin| match case.run(begin) {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("{}: {error}", words(case));
-            1
-        }
-    })
-}
-
-/// What the deed makes of the store, when nothing is in its way.
-fn effect(case: &Case) -> Effect {
-    case.restore();
-    let child = child(case);
-    // Some get ready by a save.
-    let old = case.site.view();
-    assert_eq!(child.finish(), 0, "{}", words(case));
-    let new = case.site.view();
-    assert!(old != new, "{} changes nothing", words(case));
-    Effect { old, new }
-}
-
 /// Exercises LOCK-8, WRITE-3, WRITE-12, DEL-1, ROT-1, COLL-3, REP-6, MIG-6.
 fn a_kill_at_every_system_call() {
     let cases = cases();
     let [points, old, new, between, temps, repairs] = share::among(&cases, |scratch, (deed, state)| {
         let case = Case::new(scratch, *deed, *state);
-        let effect = effect(&case);
+        let effect = Effect::of(&case);
         let mut counts = [0; 6];
         for n in 0.. {
             case.restore();
-            let mut child = child(&case);
+            let mut child = case.child();
             if !child.go_to(n) {
                 assert_eq!(child.finish(), 0, "{}", words(&case));
                 assert!(n > 2, "{}: {n} calls", words(&case));
@@ -169,10 +146,10 @@ fn a_kill_within_a_large_write() {
     let each = trials / cases.len() as u64 + 1;
     let [points, torn, old, new] = share::among(&cases, |scratch, (deed, state)| {
         let case = Case::new(scratch, *deed, *state);
-        let effect = effect(&case);
+        let effect = Effect::of(&case);
         let to_write = |case: &Case| {
             case.restore();
-            let mut child = child(case);
+            let mut child = case.child();
             while child.step() {
                 if child.call() == libc::SYS_pwrite64 {
                     return child;

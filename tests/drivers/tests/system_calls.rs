@@ -21,12 +21,7 @@ fn main() {
         ("a_forked_child_does_not_act_on_its_parents_lock", a_forked_child_does_not_act_on_its_parents_lock),
         ("a_forked_child_deletes_nothing", a_forked_child_deletes_nothing),
     ];
-    println!("\nrunning {} tests", tests.len());
-    for (name, test) in tests {
-        test();
-        println!("test {name} ... ok");
-    }
-    println!("\ntest result: ok. {} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out", tests.len());
+    sessiondir_drivers::share::run(&tests);
 }
 
 /// Runs `run` in a child and returns the numbers of the system calls that its second half makes: what is done

@@ -1,0 +1,148 @@
+//! File systems of a test's own, in a mount namespace of its own, and power cuts.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::libc;
+use nix::mount::{MsFlags, mount, umount};
+use nix::sched::{CloneFlags, unshare};
+
+/// A mount namespace, so that nobody else sees what is mounted; without privileges in a user namespace.
+///
+/// # Errors
+/// This user may have none: in words.
+pub fn own_namespace() -> Result<(), String> {
+    if unshare(CloneFlags::CLONE_NEWNS).is_err() {
+        let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
+            .map_err(|error| format!("no mount namespace for this user: {error}"))?;
+        // This user becomes root in there.
+        fs::write("/proc/self/setgroups", "deny").map_err(|error| error.to_string())?;
+        fs::write("/proc/self/uid_map", format!("0 {uid} 1")).map_err(|error| error.to_string())?;
+        fs::write("/proc/self/gid_map", format!("0 {gid} 1")).map_err(|error| error.to_string())?;
+    }
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .map_err(|error| format!("mounts cannot be made private: {error}"))
+}
+
+/// Runs a program, and returns what it prints.
+///
+/// # Errors
+/// It is not there, or fails: in words.
+pub fn run(program: &str, args: &[&str]) -> Result<String, String> {
+    // Not every user's path leads to what is for administrators.
+    let search = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    match Command::new(program).args(args).env("PATH", search).output() {
+        Ok(done) if done.status.success() => Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned()),
+        Ok(done) => Err(format!("{program}: {}", String::from_utf8_lossy(&done.stderr).trim())),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}
+
+/// A path as text.
+///
+/// # Panics
+/// It is no UTF-8.
+#[must_use]
+pub fn path(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// A disk in memory with a file system on it, mounted.
+#[derive(Debug)]
+pub struct Disk {
+    /// Where it is mounted.
+    pub at: PathBuf,
+    kind: &'static str,
+    options: &'static str,
+    device: String,
+}
+
+nix::ioctl_read!(
+    /// Takes no write any more, and forgets those that have not reached the disk: 2 is without the journal's.
+    fs_ioc_shutdown,
+    b'X',
+    125,
+    u32
+);
+
+/// Without flushing the log.
+const NO_LOG_FLUSH: u32 = 2;
+
+impl Disk {
+    /// Makes one, with an image in `scratch`, and mounts it there.
+    ///
+    /// # Errors
+    /// The tools or the rights are missing: in words.
+    ///
+    /// # Panics
+    /// The image cannot be made.
+    pub fn new(scratch: &Path, kind: &'static str) -> Result<Self, String> {
+        let (options, megabytes, args): (_, _, &[&str]) = match kind {
+            // With its default ext4 hides the want of a sync before a rename.
+            "ext4" => ("noauto_da_alloc", 64, &["-q", "-F"]),
+            "xfs" => ("", 320, &["-q", "-f"]),
+            _ => panic!("no file system {kind}"),
+        };
+        let (image, at) = (scratch.join(format!("{kind}.img")), scratch.join(kind));
+        fs::File::create(&image).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
+        fs::create_dir(&at).expect("a mount point");
+        run(&format!("mkfs.{kind}"), &[args, &[path(&image)]].concat())?;
+        let device = run("losetup", &["--find", "--show", path(&image)])?;
+        let disk = Disk { at, kind, options, device };
+        disk.mount().map_err(|error| format!("{kind} cannot be mounted: {error}"))?;
+        Ok(disk)
+    }
+
+    fn mount(&self) -> nix::Result<()> {
+        mount(Some(self.device.as_str()), &self.at, Some(self.kind), MsFlags::empty(), Some(self.options))
+    }
+
+    fn dir(&self) -> fs::File {
+        fs::File::open(&self.at).expect("a directory")
+    }
+
+    /// What has been written is on the disk.
+    ///
+    /// # Panics
+    /// It cannot be.
+    pub fn sync(&self) {
+        nix::unistd::syncfs(self.dir()).expect("synced");
+    }
+
+    /// Cuts the power. From now on nothing reaches the disk; whoever has a file open there has to end before
+    /// [`Disk::restart`].
+    ///
+    /// # Panics
+    /// It cannot be.
+    pub fn cut(&self) {
+        let mut how = NO_LOG_FLUSH;
+        // SAFETY: the call reads a number of that size.
+        unsafe { fs_ioc_shutdown(self.dir().as_raw_fd(), &raw mut how) }.expect("shut down");
+    }
+
+    /// The power is back.
+    ///
+    /// # Panics
+    /// The file system cannot be mounted.
+    pub fn restart(&self) {
+        umount(&self.at).unwrap_or_else(|error| panic!("{}: {error}", self.at.display()));
+        self.mount().unwrap_or_else(|error| panic!("{}: {error}", self.at.display()));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.at, nix::mount::MntFlags::MNT_DETACH);
+        let _ = run("losetup", &["--detach", &self.device]);
+    }
+}
+
+/// Whether this process is root's.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: it has no preconditions.
+    unsafe { libc::geteuid() == 0 }
+}
