@@ -24,6 +24,7 @@ fn child() {
     match role.as_str() {
         "update" => increments(arg(0), arg(1), arg(2), arg(3), update_once),
         "save" => increments(arg(0), arg(1), arg(2), arg(3), save_once),
+        "replace" => increments(arg(0), arg(1), arg(2), arg(3), replace_once),
         "read" => read_until_told(arg(0), arg(1)),
         "hold" => hold(arg(0), arg(1)),
         "referee" => referee(arg(0)),
@@ -61,6 +62,17 @@ fn save_once(store: &DirectoryStore, id: &SessionRef) {
             Err(error) => assert_eq!(error.class(), ErrorClass::Conflict, "{error}"),
         }
     }
+}
+
+/// Each time the record is far too large for its slot, or far too small: the file is replaced by another one.
+fn replace_once(store: &DirectoryStore, id: &SessionRef) {
+    store
+        .update(id, &mut |session| {
+            let n: u64 = session.get("n")?.unwrap_or(0);
+            session.insert("pad", &"x".repeat(if n.is_multiple_of(2) { 40_000 } else { 0 }))?;
+            Ok(session.insert("n", &(n + 1))?)
+        })
+        .expect("updated");
 }
 
 fn increments(path: &str, session: &str, threads: &str, count: &str, once: Increment) {
@@ -194,6 +206,12 @@ fn eight_processes_update_one_session() {
 #[test]
 fn four_processes_of_four_threads_update_one_session() {
     count_up(Durability::Process, "update", 4, 4, 500);
+}
+
+/// Exercises LOCK-1, WRITE-12. A lock on the session's own file would be one on a file that is not there any more.
+#[test]
+fn six_processes_replace_one_sessions_file() {
+    count_up(Durability::Process, "replace", 6, 1, 200);
 }
 
 #[test]

@@ -49,6 +49,15 @@ const CONTROLS: &[Control] = &[
         [CRATE, "seam", "a_record_of_another_process_is_synced_before_the_one_before_it_is_overwritten"],
     ),
     control(
+        "the sync before an overwrite (WRITE-4), by power cuts",
+        [
+            "src/store/write.rs",
+            "if entry.and_then(|()| current.file.sync()).is_err() {",
+            "if entry.is_err() {",
+        ],
+        [DRIVERS, "power_loss", "a_power_cut_after_a_killed_writer"],
+    ),
+    control(
         "the sync of a name that a killed process made (WRITE-4)",
         [
             "src/store/write.rs",
@@ -97,6 +106,15 @@ const CONTROLS: &[Control] = &[
             "while mode == Mode::Exclusive && file.try_lock(false).is_err() {",
         ],
         [CRATE, "processes", "eight_processes_update_one_session"],
+    ),
+    control(
+        "a lock file, and not a lock on the session's own (LOCK-1)",
+        [
+            "src/store/directory.rs",
+            "        self.lock_file(key.lock_file()).map_err(",
+            "        let file = self.dir.stat_entry(name.as_str().as_bytes()).ok().flatten();\n        self.lock_file(file.map_or(0, |file| (file.identity.1 % 64) as u8)).map_err(",
+        ],
+        [CRATE, "processes", "six_processes_replace_one_sessions_file"],
     ),
     control(
         "the mutex between threads (LOCK-7)",

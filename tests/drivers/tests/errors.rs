@@ -74,7 +74,7 @@ fn child(case: &Case) -> Child {
 fn states() -> Vec<State> {
     let sizes: &[usize] = if share::is_all() { &[1, 20_000] } else { &[3_000] };
     let fellows: &[Fellow] =
-        if share::is_all() { &[Fellow::Older, Fellow::Empty, Fellow::TornMiddle] } else { &[Fellow::Older] };
+        if share::is_all() { &[Fellow::Older, Fellow::TornMiddle] } else { &[Fellow::Older] };
     let namings: &[Naming] =
         if share::is_all() { &[Naming::Plain, Naming::Hashed] } else { &[Naming::Plain] };
     let mut states = Vec::new();

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -85,6 +86,57 @@ fn states(durability: Durability, share: &[Fellow]) -> Vec<State> {
     states
 }
 
+/// What reaches the disk before a power cut, beside what was synced.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Nothing,
+    /// Another file is synced: with it the journal is written.
+    AnotherSync,
+    /// Some pages of the store's files, each with a chance of a half; from this seed.
+    Pages(u64),
+}
+
+impl Before {
+    fn happens(self, disk: &Disk, case: &Case) {
+        match self {
+            Before::Nothing => {}
+            Before::AnotherSync => another_sync(&disk.at),
+            Before::Pages(seed) => {
+                let mut chance = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+                for name in case.site.names() {
+                    let Ok(file) = fs::File::open(case.site.dir.join(&name)) else { continue };
+                    let pages = file.metadata().map_or(0, |meta| meta.len().div_ceil(PAGE));
+                    for page in 0..pages {
+                        chance ^= chance << 13;
+                        chance ^= chance >> 7;
+                        chance ^= chance << 17;
+                        if chance >> 63 == 1 {
+                            write_page(&file, page);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+const PAGE: u64 = 4096;
+
+/// The page reaches the disk, and nothing of the file's metadata does.
+fn write_page(file: &fs::File, page: u64) {
+    let flags =
+        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    let at = i64::try_from(page * PAGE).expect("small");
+    // SAFETY: the descriptor is open.
+    let done = unsafe { libc::sync_file_range(file.as_raw_fd(), at, PAGE as i64, flags) };
+    // A directory has no pages.
+    assert!(
+        done == 0 || file.metadata().is_ok_and(|meta| meta.is_dir()),
+        "{}",
+        std::io::Error::last_os_error()
+    );
+}
+
 /// Another file is written and synced, as other programs do at any time: with it the journal is written.
 fn another_sync(at: &Path) {
     let mut file = fs::File::create(at.join("another")).expect("a file");
@@ -124,14 +176,23 @@ fn a_power_cut_at_every_system_call(kinds: &[&'static str]) {
                 deed.is_of(&state) && (durability == Durability::Power || *deed != Deed::SaveAgain)
             };
             for deed in Deed::ALL.into_iter().filter(is_of) {
-                items.push((deed, state, false));
-                if share::is_all() {
-                    items.push((deed, state, true));
+                items.push((deed, state, Before::Nothing));
+                if share::is_all() && state.size == 1 {
+                    items.push((deed, state, Before::AnotherSync));
                 }
             }
         }
+        // Of slots of several pages some reach the disk and some do not.
+        let state =
+            |current, fellow| State { durability, naming: Naming::Plain, size: 20_000, current, fellow };
+        let seeds = if share::is_all() { 20 } else { 1 };
+        for deed in [Deed::Save, Deed::Touch, Deed::SaveGrows, Deed::Create] {
+            for seed in 0..seeds {
+                items.push((deed, state(0, Fellow::Older), Before::Pages(seed)));
+            }
+        }
     }
-    let [points, old, new, returned] = on_disks(kinds, &items, |disk, (deed, state, another)| {
+    let [points, old, new, returned] = on_disks(kinds, &items, |disk, (deed, state, before)| {
         let case = Case::new(&disk.at, *deed, *state);
         let effect = Effect::of(&case);
         let mut counts = [0; 4];
@@ -141,11 +202,11 @@ fn a_power_cut_at_every_system_call(kinds: &[&'static str]) {
             let mut child = case.child();
             let is_there = child.go_to(n);
             let call = if is_there { name(child.call()) } else { "its end".to_owned() };
-            if *another {
-                another_sync(&disk.at);
-            }
+            before.happens(disk, &case);
             cut(disk, child);
-            let at = || format!("{} on {:?}, power cut at its call {n}, {call}", words(&case), disk.at);
+            let at = || {
+                format!("{} on {:?}, {before:?}, power cut at its call {n}, {call}", words(&case), disk.at)
+            };
             let view = case.site.view();
             counts[0] += 1;
             if state.durability == Durability::Power {
@@ -216,10 +277,10 @@ fn a_power_cut_within_a_sequence(kinds: &[&'static str]) {
     let mut items = Vec::new();
     for durability in [Durability::Power, Durability::Process] {
         for state in states(durability, &[Fellow::Empty]).into_iter().filter(|state| state.size == 1) {
-            items.extend([(state, false), (state, true)]);
+            items.extend([(state, Before::Nothing), (state, Before::AnotherSync), (state, Before::Pages(1))]);
         }
     }
-    let [points, old, new] = on_disks(kinds, &items, |disk, (state, another)| {
+    let [points, old, new] = on_disks(kinds, &items, |disk, (state, before)| {
         let case = Case::new(&disk.at, Deed::Save, *state);
         case.restore();
         let mut views = vec![case.site.view()];
@@ -247,11 +308,11 @@ fn a_power_cut_within_a_sequence(kinds: &[&'static str]) {
                 number += 1;
                 child.step();
             };
-            if *another {
-                another_sync(&disk.at);
-            }
+            before.happens(disk, &case);
             cut(disk, child);
-            let at = || format!("on {:?}, {state:?}, power cut at call {n}, {done} steps done", disk.at);
+            let at = || {
+                format!("on {:?}, {state:?}, {before:?}, power cut at call {n}, {done} steps done", disk.at)
+            };
             let view = case.site.view();
             let may_be = &views[done..(done + 2).min(views.len())];
             if state.durability == Durability::Power {
@@ -293,17 +354,21 @@ fn saver(case: &Case, number: u64) -> Child {
 /// Exercises WRITE-4. A save by another process after a save, or a creation, that was killed before its sync.
 fn a_power_cut_after_a_killed_writer(kinds: &[&'static str]) {
     let deeds = [Deed::Update, Deed::Insert, Deed::SaveGrows, Deed::Touch];
+    let is_all = share::is_all();
     let mut items = Vec::new();
     for state in states(Durability::Power, &[Fellow::Older, Fellow::Empty]) {
         items.extend(deeds.into_iter().filter(|deed| deed.is_of(&state)).map(|deed| (deed, state)));
     }
+    // A slot of several pages, of which some reach the disk.
+    let (naming, durability) = (Naming::Plain, Durability::Power);
+    items.push((Deed::Update, State { durability, naming, size: 20_000, current: 0, fellow: Fellow::Older }));
     let [points, cuts] = on_disks(kinds, &items, |disk, (deed, state)| {
         let case = Case::new(&disk.at, *deed, *state);
         let mut counts = [0; 2];
         for n in 0.. {
             // The power is cut at the end of the second process's save, and, where all is tried, before it.
             for m in 0.. {
-                let m = if share::is_all() { m } else { usize::MAX / 4 };
+                let m = if is_all || *deed == Deed::Update { m } else { usize::MAX / 4 };
                 case.restore();
                 disk.sync();
                 let mut first = case.child();
@@ -320,6 +385,7 @@ fn a_power_cut_after_a_killed_writer(kinds: &[&'static str]) {
                 let mut second = saver(&case, 22);
                 let is_there = second.go_to(m);
                 let new = case.site.view();
+                Before::Pages((n * 100 + m.min(99)) as u64).happens(disk, &case);
                 cut(disk, second);
                 let view = case.site.view();
                 let at = || {
@@ -330,6 +396,9 @@ fn a_power_cut_after_a_killed_writer(kinds: &[&'static str]) {
                     )
                 };
                 counts[0] += 1;
+                let is_whole =
+                    view.get(&id(MAIN).key()).is_some_and(|value| value.starts_with(b"\xd9\xd9\xf7"));
+                assert!(is_whole || *deed == Deed::Insert, "{}: no record is left", at());
                 if !is_there {
                     counts[1] += 1;
                     assert!(view == new, "{}: it had returned, and is lost", at());
