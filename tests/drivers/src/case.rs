@@ -337,15 +337,25 @@ impl Case {
         Child::new(|begin| self.run(begin).map_or_else(|error| error.class() as u8, |()| 0))
     }
 
+    /// See [`Site::go_on`].
+    ///
+    /// # Errors
+    /// One of that cannot be done.
+    pub fn go_on(&self) -> Result<()> {
+        self.site.go_on()
+    }
+}
+
+impl Site {
     /// What the next process does, which waits for no lock: to every session that there is a change, or, where it is
     /// corrupt, a deletion; where the session is not there it makes one; then it sweeps.
     ///
     /// # Errors
     /// One of that cannot be done.
     pub fn go_on(&self) -> Result<()> {
-        let store = self.site.open(NOW);
+        let store = self.open(NOW);
         let sweep = || all_done(store.sweep(&SweepOptions::default())?.failed);
-        let mut all: Vec<SessionRef> = self.site.known.iter().cloned().map(SessionRef::from).collect();
+        let mut all: Vec<SessionRef> = self.known.iter().cloned().map(SessionRef::from).collect();
         for session in store.iter_sessions()?.flatten() {
             let reference = session.reference().expect("stored").clone();
             if !all.iter().any(|known| known.key() == reference.key()) {

@@ -50,13 +50,35 @@ pub fn path(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
+/// With what a file system is mounted: with its default ext4 hides the want of a sync before a rename.
+#[must_use]
+pub fn options_of(kind: &str) -> &'static str {
+    if kind == "ext4" { "noauto_da_alloc" } else { "" }
+}
+
+/// Makes an image of a disk with a file system on it.
+///
+/// # Errors
+/// The tool is missing: in words.
+///
+/// # Panics
+/// The image cannot be made.
+pub fn format(image: &Path, kind: &str) -> Result<(), String> {
+    let (megabytes, args): (_, &[&str]) = match kind {
+        "ext4" => (64, &["-q", "-F"]),
+        "xfs" => (320, &["-q", "-f"]),
+        _ => panic!("no file system {kind}"),
+    };
+    fs::File::create(image).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
+    run(&format!("mkfs.{kind}"), &[args, &[path(image)]].concat()).map(drop)
+}
+
 /// A disk in memory with a file system on it, mounted.
 #[derive(Debug)]
 pub struct Disk {
     /// Where it is mounted.
     pub at: PathBuf,
     kind: &'static str,
-    options: &'static str,
     device: String,
 }
 
@@ -80,24 +102,23 @@ impl Disk {
     /// # Panics
     /// The image cannot be made.
     pub fn new(scratch: &Path, kind: &'static str) -> Result<Self, String> {
-        let (options, megabytes, args): (_, _, &[&str]) = match kind {
-            // With its default ext4 hides the want of a sync before a rename.
-            "ext4" => ("noauto_da_alloc", 64, &["-q", "-F"]),
-            "xfs" => ("", 320, &["-q", "-f"]),
-            _ => panic!("no file system {kind}"),
-        };
         let (image, at) = (scratch.join(format!("{kind}.img")), scratch.join(kind));
-        fs::File::create(&image).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
         fs::create_dir(&at).expect("a mount point");
-        run(&format!("mkfs.{kind}"), &[args, &[path(&image)]].concat())?;
+        format(&image, kind)?;
         let device = run("losetup", &["--find", "--show", path(&image)])?;
-        let disk = Disk { at, kind, options, device };
+        let disk = Disk { at, kind, device };
         disk.mount().map_err(|error| format!("{kind} cannot be mounted: {error}"))?;
         Ok(disk)
     }
 
     fn mount(&self) -> nix::Result<()> {
-        mount(Some(self.device.as_str()), &self.at, Some(self.kind), MsFlags::empty(), Some(self.options))
+        mount(
+            Some(self.device.as_str()),
+            &self.at,
+            Some(self.kind),
+            MsFlags::empty(),
+            Some(options_of(self.kind)),
+        )
     }
 
     fn dir(&self) -> fs::File {

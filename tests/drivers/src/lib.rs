@@ -4,15 +4,19 @@
 //! - [`child`]: a process that is stopped at each of its system calls, there to be killed, or to have a call fail;
 //! - [`fault`]: calls that fail, or read and write too little;
 //! - [`disk`]: file systems of its own, and power cuts;
+//! - [`block_log`]: every write that reaches a disk, to be made again in part;
+//! - [`sequence`]: operations in a row;
 //! - [`site`]: a directory that can be put back to how it was, and what can be seen of its sessions;
 //! - [`case`]: the states that a session's file can be in, and what is done to it;
 //! - [`verdict`]: what has to hold after a kill or an error;
 //! - [`share`]: how much of all that is tried, and by how many processes.
 
+pub mod block_log;
 pub mod case;
 pub mod child;
 pub mod disk;
 pub mod fault;
+pub mod sequence;
 pub mod share;
 pub mod site;
 pub mod verdict;

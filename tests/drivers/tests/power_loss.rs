@@ -14,11 +14,12 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::kill;
 use nix::unistd::getpid;
-use sessiondir::{Durability, ErrorClass, Naming, Result, SessionRef, SessionStore};
-use sessiondir_drivers::case::{BYSTANDER, Case, Deed, Fellow, MAIN, State};
+use sessiondir::{Durability, ErrorClass, Naming, SessionStore};
+use sessiondir_drivers::case::{Case, Deed, Fellow, MAIN, State};
 use sessiondir_drivers::child::{Child, name};
 use sessiondir_drivers::disk::{Disk, is_root, own_namespace};
 use sessiondir_drivers::fault::{Fault, run};
+use sessiondir_drivers::sequence::{STEPS, step};
 use sessiondir_drivers::share;
 use sessiondir_drivers::site::{NOW, View, id};
 use sessiondir_drivers::verdict::{Effect, Seen, words};
@@ -232,29 +233,6 @@ fn a_power_cut_at_every_system_call(kinds: &[&'static str]) {
         items.len() * kinds.len()
     );
     assert!(points > 300 && old > 50 && new > 20, "{points} {old} {new}");
-}
-
-/// The steps of a sequence, each of which is to be there for good when it has returned.
-const STEPS: usize = 7;
-
-fn step(store: &dyn SessionStore, number: usize) -> Result<()> {
-    let main = SessionRef::from(id(MAIN));
-    let set = |key: &str, value: &str| {
-        store.update(&main, &mut |session| Ok(session.insert(key, value)?)).map(drop)
-    };
-    match number {
-        0 => set("n", "one"),
-        1 => set("n", "two"),
-        2 => set("big", &"big".repeat(5000)),
-        3 => set("n", "three"),
-        4 => store.delete(&id(BYSTANDER).into()).map(drop),
-        5 => {
-            let mut session = store.load(&main)?.expect("is there");
-            session.remove("big");
-            store.save(&mut session)
-        }
-        _ => set("n", "four"),
-    }
 }
 
 /// A child that makes the steps, and calls kill(2) with no signal after each.

@@ -1,0 +1,120 @@
+//! Power cuts that take a drive's cache with them: of what was written after the last flush any sectors reach the disk, in
+//! any order. Made of a log of a disk's writes during operations in a row, on ext4 and xfs.
+//!
+//! It takes root, qemu-storage-daemon, losetup, mkfs.ext4 and mkfs.xfs; without them it is skipped, and says so.
+
+use std::path::Path;
+
+use sessiondir::{Durability, Naming};
+use sessiondir_drivers::block_log::Logged;
+use sessiondir_drivers::case::{Case, Deed, Fellow, State};
+use sessiondir_drivers::disk::{is_root, own_namespace};
+use sessiondir_drivers::sequence::{STEPS, step};
+use sessiondir_drivers::share;
+use sessiondir_drivers::site::{NOW, Site, View};
+
+fn main() {
+    println!("\nrunning 2 tests");
+    let (name, test): (&str, Test) = ("any_sectors_reach_the_disk", any_sectors_reach_the_disk);
+    let ready = if is_root() { own_namespace() } else { Err("it takes root".to_owned()) };
+    let (mut passed, mut skipped) = (0, 0);
+    for kind in ["ext4", "xfs"] {
+        let begun = std::time::Instant::now();
+        match ready.clone().and_then(|()| test(kind)) {
+            Ok(counts) => {
+                let [cuts, power] = counts;
+                println!(
+                    "{cuts} power cuts on {kind}, each with other sectors: {power} with `power`, none of which lost what had returned"
+                );
+                println!("test {name} (on {kind}) ... ok ({:.1} s)", begun.elapsed().as_secs_f64());
+                passed += 1;
+            }
+            Err(why) => {
+                eprintln!("SKIP {name} on {kind}: {why}");
+                skipped += 1;
+            }
+        }
+    }
+    println!("\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; {skipped} filtered out");
+}
+
+type Test = fn(&'static str) -> Result<[u64; 2], String>;
+
+/// A store, its logged disk, and after each operation what there is and how many writes were logged.
+type Recorded = (Site, Logged, Vec<(View, usize)>);
+
+/// Runs the operations on a logged disk; returns the views after each, and where the log was then.
+fn record(scratch: &Path, kind: &'static str, state: State) -> Result<Recorded, String> {
+    let mut made = None;
+    let logged = Logged::new(scratch, kind, |at| {
+        let case = Case::new(at, Deed::Save, state);
+        case.restore();
+        made = Some(case.site);
+    })?;
+    let site = made.expect("prepared");
+    let store = site.open(NOW);
+    let mut views = vec![(site.view(), logged.position())];
+    // Twice, so that what was deleted and made before is there.
+    for number in 0..STEPS {
+        step(&store, number).expect("done");
+        views.push((site.view(), logged.position()));
+    }
+    // In `process` most of it would not have been written yet.
+    logged.sync();
+    Ok((site, logged, views))
+}
+
+/// Exercises WRITE-4, WRITE-5, WRITE-13, WRITE-14, DEL-3.
+fn any_sectors_reach_the_disk(kind: &'static str) -> Result<[u64; 2], String> {
+    let trials = if share::is_all() { 2000 } else { 60 };
+    let mut counts = [0; 2];
+    for durability in [Durability::Power, Durability::Process] {
+        for size in [1, 20_000] {
+            let scratch = share::scratch();
+            let state = State { durability, naming: Naming::Plain, size, current: 0, fellow: Fellow::Older };
+            let (site, logged, views) = record(scratch.path(), kind, state)?;
+            let log = logged.end();
+            let first = views[0].1;
+            assert!(log.len() > first + 4, "{} writes", log.len());
+            let mut chance = 0x9e37_79b9_7f4a_7c15_u64 ^ size as u64;
+            let mut next = move || {
+                chance ^= chance << 13;
+                chance ^= chance >> 7;
+                chance ^= chance << 17;
+                chance
+            };
+            for trial in 0..trials / 4 {
+                let cut = first + usize::try_from(next() % (log.len() - first + 1) as u64).expect("small");
+                // In `process` a page is what is there or not, which section 12.1 takes for granted.
+                let unit = if durability == Durability::Power { 512 } else { 4096 };
+                let likely = next() % 4;
+                let image = log.image(scratch.path(), cut, unit, || next() % 4 <= likely);
+                let seen = Site { dir: image.at.join("sessions"), known: site.known.clone() };
+                let at =
+                    || format!("{kind}, {state:?}, cut after {cut} of {} writes, trial {trial}", log.len());
+                let done = views.iter().rposition(|(_, position)| *position <= cut).expect("the first");
+                let may_be = &views[..(done + 2).min(views.len())];
+                let view = seen.view();
+                counts[0] += 1;
+                if durability == Durability::Power {
+                    counts[1] += 1;
+                    let is_there = may_be[done..].iter().any(|(may_be, _)| *may_be == view);
+                    assert!(
+                        is_there,
+                        "{}: {done} operations had returned, and that is not what is there",
+                        at()
+                    );
+                } else if size == 1 {
+                    for key in views[0].0.keys() {
+                        let was = may_be.iter().any(|(may_be, _)| may_be.get(key) == view.get(key));
+                        assert!(was, "{}: {key} is nothing that it ever was", at());
+                    }
+                }
+                seen.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
+                drop(image);
+            }
+        }
+    }
+    assert!(counts[1] > 20, "{counts:?}");
+    Ok(counts)
+}
