@@ -212,7 +212,10 @@ impl Case {
         let next = save(4);
         let [_, current] = last;
         assert_eq!(first.len(), current.len(), "all of it was in place");
+        fs::write(at(MAIN), &current).expect("written");
+        let sound = self.site.view();
         fs::write(at(MAIN), self.with_fellow(&current, &next)).expect("written");
+        assert!(self.site.view() == sound, "what is in the other slot is taken for the session");
         if self.deed == Deed::Repair {
             fs::write(at(CORRUPT), &current[..current.len() - 4096]).expect("written");
         }
