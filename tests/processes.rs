@@ -25,6 +25,7 @@ fn child() {
         "update" => increments(arg(0), arg(1), arg(2), arg(3), update_once),
         "save" => increments(arg(0), arg(1), arg(2), arg(3), save_once),
         "replace" => increments(arg(0), arg(1), arg(2), arg(3), replace_once),
+        "cross" => cross(arg(0), [arg(1), arg(2)], arg(3)),
         "read" => read_until_told(arg(0), arg(1)),
         "hold" => hold(arg(0), arg(1)),
         "referee" => referee(arg(0)),
@@ -81,6 +82,18 @@ fn increments(path: &str, session: &str, threads: &str, count: &str, once: Incre
     std::thread::scope(|scope| {
         for _ in 0..threads.parse().expect("a number") {
             scope.spawn(|| (0..count).for_each(|_| once(&store, &id)));
+        }
+    });
+}
+
+/// Two threads that wait for two locks, each of which the other holds now and then.
+fn cross(path: &str, sessions: [&str; 2], count: &str) {
+    let store = open(path);
+    let count: u64 = count.parse().expect("a number");
+    std::thread::scope(|scope| {
+        for session in sessions {
+            let store = &store;
+            scope.spawn(move || (0..count).for_each(|_| update_once(store, &id(session))));
         }
     });
 }
@@ -473,7 +486,7 @@ fn crossed_waits_are_no_deadlock() {
     let ids = ["AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBB"];
     let refs: Vec<_> = ids.iter().map(|id| f.inserted(id).0).collect();
     assert_ne!(refs[0].key().lock_file(), refs[1].key().lock_file());
-    let helpers: Vec<_> = (0..4).map(|n| Helper::start("update", &[&path, ids[n % 2], "2", "300"])).collect();
+    let helpers: Vec<_> = (0..4).map(|_| Helper::start("cross", &[&path, ids[0], ids[1], "300"])).collect();
     std::thread::scope(|scope| {
         for reference in &refs {
             let store = open(&path);
@@ -491,7 +504,7 @@ fn crossed_waits_are_no_deadlock() {
     });
     helpers.into_iter().for_each(Helper::join);
     for reference in &refs {
-        assert_eq!(f.n(reference), 2 * 2 * 300 + 300);
+        assert_eq!(f.n(reference), 4 * 300 + 300);
     }
     assert_eq!(f.store.iter_sessions().expect("lists").count(), 2 + 4);
     f.assert_clean();

@@ -58,13 +58,13 @@ const CONTROLS: &[Control] = &[
         [CRATE, "seam", "a_record_of_another_process_is_synced_before_the_one_before_it_is_overwritten"],
     ),
     control(
-        "the sync before an overwrite (WRITE-4), by power cuts",
+        "the sync before an overwrite (WRITE-4), by a block log",
         [
             "src/store/write.rs",
             "if entry.and_then(|()| current.file.sync()).is_err() {",
             "if entry.is_err() {",
         ],
-        [DRIVERS, "power_loss", "a_power_cut_after_a_killed_writer"],
+        [DRIVERS, "block_log", ""],
     ),
     control(
         "the sync of a name that a killed process made (WRITE-4)",
