@@ -2,7 +2,7 @@
 //! which has to fail. A guard whose test passes without it fails this, and so does one that is not found in the sources.
 //!
 //! `cargo run -p sessiondir-drivers --example controls [WORD…]`: those with one of the words in their names.
-//! It takes about ten minutes, and half a minute for each.
+//! It takes about half an hour.
 
 use std::fs;
 use std::path::{Path, PathBuf};
