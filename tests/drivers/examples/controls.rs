@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use sessiondir_drivers::disk::is_root;
+use nix::unistd::geteuid;
 
 /// A guard, and the test that fails without it.
 struct Control {
@@ -33,25 +33,19 @@ const fn control(
 const CRATE: &str = "sessiondir";
 const DRIVERS: &str = "sessiondir-drivers";
 
+const SYNC_OF_A_SAVE: [&str; 3] = [
+    "src/store/write.rs",
+    "            if let Err(source) = current.file.sync() {\n                self.synced.failed(key, current.stat.identity);",
+    "            if let Err(source) = Ok::<(), io::Error>(()) {\n                self.synced.failed(key, current.stat.identity);",
+];
+
 const CONTROLS: &[Control] = &[
     control(
         "the sync of a save (WRITE-5)",
-        [
-            "src/store/write.rs",
-            "            if let Err(source) = current.file.sync() {\n                self.synced.failed(key, current.stat.identity);",
-            "            if let Err(source) = Ok::<(), io::Error>(()) {\n                self.synced.failed(key, current.stat.identity);",
-        ],
+        SYNC_OF_A_SAVE,
         [DRIVERS, "power_loss", "a_power_cut_at_every_system_call"],
     ),
-    control(
-        "the sync of a save (WRITE-5), by a block log",
-        [
-            "src/store/write.rs",
-            "            if let Err(source) = current.file.sync() {\n                self.synced.failed(key, current.stat.identity);",
-            "            if let Err(source) = Ok::<(), io::Error>(()) {\n                self.synced.failed(key, current.stat.identity);",
-        ],
-        [DRIVERS, "block_log", ""],
-    ),
+    control("the sync of a save (WRITE-5), by a block log", SYNC_OF_A_SAVE, [DRIVERS, "block_log", ""]),
     control(
         "the sync before an overwrite (WRITE-4), by its calls",
         ["src/store/write.rs", "if self.durable() && !self.synced.knows(", "if false && !self.synced.knows("],
@@ -306,7 +300,7 @@ fn main() -> ExitCode {
     let (mut seen, mut unseen, mut skipped) = (0, 0, 0);
     println!("| guard taken out | test that fails without it | |\n|---|---|---|");
     for control in CONTROLS.iter().filter(is_wanted) {
-        let result = if ["power_loss", "block_log"].contains(&control.target) && !is_root() {
+        let result = if ["power_loss", "block_log"].contains(&control.target) && !geteuid().is_root() {
             skipped += 1;
             "SKIP: it takes root".to_owned()
         } else {

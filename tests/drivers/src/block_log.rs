@@ -9,11 +9,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::mount::{MsFlags, mount, umount};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::disk::{format, options_of, path, run};
+use crate::disk::{Disk, format, path, run};
 
 const SECTOR: usize = 512;
 const MAGIC: u64 = 0x6a_7366_7773_6872;
@@ -24,13 +23,16 @@ const DISCARD: u64 = 4;
 /// A disk whose writes are logged, with a file system, mounted.
 #[derive(Debug)]
 pub struct Logged {
-    /// Where it is mounted.
-    pub at: PathBuf,
+    /// It is unmounted before the daemon ends: fields are dropped in their order.
+    disk: Disk,
+    _daemon: Daemon,
     scratch: PathBuf,
     kind: &'static str,
-    device: String,
-    daemon: Pid,
 }
+
+/// What writes the log.
+#[derive(Debug)]
+struct Daemon(Pid);
 
 /// The writes, and the disk before them.
 #[derive(Debug)]
@@ -47,14 +49,6 @@ struct Entry {
     data: Vec<u8>,
 }
 
-/// An image of a disk, mounted.
-#[derive(Debug)]
-pub struct Image {
-    /// Where it is mounted.
-    pub at: PathBuf,
-    device: String,
-}
-
 impl Logged {
     /// Makes one, with a file system that `prepare` has put files on before.
     ///
@@ -66,9 +60,8 @@ impl Logged {
     pub fn new(scratch: &Path, kind: &'static str, prepare: impl FnOnce(&Path)) -> Result<Self, String> {
         let [image, base, log, export, at] =
             ["image", "base", "log", "export", "mounted"].map(|name| scratch.join(name));
-        fs::create_dir(&at).expect("a mount point");
         format(&image, kind)?;
-        let prepared = Image::mount(&image, &at, kind)?;
+        let prepared = Disk::of(&image, at.clone(), kind)?;
         prepare(&at);
         drop(prepared);
         copy(&image, &base)?;
@@ -94,18 +87,9 @@ impl Logged {
                 &format!("type=fuse,id=export,node-name=logged,mountpoint={},writable=on", path(&export)),
             ],
         )?;
-        let daemon = fs::read_to_string(&pid).expect("its number").trim().parse().expect("a number");
-        let mut logged = Logged {
-            at,
-            scratch: scratch.to_owned(),
-            kind,
-            device: String::new(),
-            daemon: Pid::from_raw(daemon),
-        };
-        logged.device = run("losetup", &["--find", "--show", path(&export)])?;
-        mount(Some(logged.device.as_str()), &logged.at, Some(kind), MsFlags::empty(), Some(options_of(kind)))
-            .map_err(|error| format!("{kind} cannot be mounted: {error}"))?;
-        Ok(logged)
+        let number = fs::read_to_string(&pid).expect("its number").trim().parse().expect("a number");
+        let daemon = Daemon(Pid::from_raw(number));
+        Ok(Logged { disk: Disk::of(&export, at, kind)?, _daemon: daemon, scratch: scratch.to_owned(), kind })
     }
 
     /// How many writes have been logged.
@@ -120,12 +104,10 @@ impl Logged {
         usize::try_from(number(&head, 16)).expect("small")
     }
 
-    /// What has been written is on the disk.
-    ///
-    /// # Panics
-    /// It cannot be.
-    pub fn sync(&self) {
-        nix::unistd::syncfs(File::open(&self.at).expect("a directory")).expect("synced");
+    /// The disk.
+    #[must_use]
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// Ends, and gives the log.
@@ -166,14 +148,12 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }
 
-impl Drop for Logged {
+impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = umount(&self.at);
-        let _ = run("losetup", &["--detach", &self.device]);
-        let _ = kill(self.daemon, Signal::SIGTERM);
+        let _ = kill(self.0, Signal::SIGTERM);
         // It is a daemon, so it is not ours to wait for.
         let begun = Instant::now();
-        while kill(self.daemon, None).is_ok() && begun.elapsed() < Duration::from_secs(10) {
+        while kill(self.0, None).is_ok() && begun.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -198,10 +178,9 @@ impl Log {
     /// # Panics
     /// It cannot be mounted.
     #[must_use]
-    pub fn image(&self, scratch: &Path, cut: usize, unit: usize, mut reaches: impl FnMut() -> bool) -> Image {
+    pub fn image(&self, scratch: &Path, cut: usize, unit: usize, mut reaches: impl FnMut() -> bool) -> Disk {
         let (image, at) = (scratch.join("cut"), scratch.join("cut.mounted"));
         copy(&self.base, &image).expect("copied");
-        let _ = fs::create_dir(&at);
         let file = File::options().write(true).open(&image).expect("the copy");
         let done = &self.entries[..cut];
         // A write that carries a flush comes after it.
@@ -218,23 +197,6 @@ impl Log {
             }
         }
         drop(file);
-        Image::mount(&image, &at, self.kind).unwrap_or_else(|why| panic!("cut after {cut}: {why}"))
-    }
-}
-
-impl Image {
-    fn mount(image: &Path, at: &Path, kind: &'static str) -> Result<Self, String> {
-        let device = run("losetup", &["--find", "--show", path(image)])?;
-        let mounted = Image { at: at.to_owned(), device };
-        mount(Some(mounted.device.as_str()), at, Some(kind), MsFlags::empty(), Some(options_of(kind)))
-            .map_err(|error| format!("{kind} cannot be mounted: {error}"))?;
-        Ok(mounted)
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        let _ = umount(&self.at);
-        let _ = run("losetup", &["--detach", &self.device]);
+        Disk::of(&image, at, self.kind).unwrap_or_else(|why| panic!("cut after {cut}: {why}"))
     }
 }

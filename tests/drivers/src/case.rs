@@ -1,5 +1,6 @@
 //! The states that a session's file can be in before an operation, and the operations.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,8 @@ use sessiondir::session3::{ImportOptions, import};
 use sessiondir::sweep::SweepOptions;
 use sessiondir::{Durability, Error, Naming, Options, Result, Session, SessionId, SessionRef, SessionStore};
 
-use crate::child::Child;
-use crate::site::{CREATED, NOW, Site, Snapshot, id, options, time};
+use crate::child::{Child, code};
+use crate::site::{CREATED, NOW, Site, Snapshot, descriptors, id, options, time};
 
 /// What is in the slot beside the current record's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,63 @@ pub struct State {
     pub current: usize,
     /// What is in the other one.
     pub fellow: Fellow,
+}
+
+/// States: each of these with each of those.
+#[derive(Clone, Copy, Debug)]
+pub struct States<'a> {
+    /// Of the stores.
+    pub durabilities: &'a [Durability],
+    /// Of the stores.
+    pub namings: &'a [Naming],
+    /// Of the sessions.
+    pub sizes: &'a [usize],
+    /// The slots of the current records.
+    pub currents: &'a [usize],
+    /// What is in the others.
+    pub fellows: &'a [Fellow],
+}
+
+impl Default for States<'_> {
+    /// Of both durabilities; else the simplest.
+    fn default() -> Self {
+        States {
+            durabilities: &[Durability::Power, Durability::Process],
+            namings: &[Naming::Plain],
+            sizes: &[1],
+            currents: &[0],
+            fellows: &[Fellow::Older],
+        }
+    }
+}
+
+impl States<'_> {
+    /// Every one.
+    #[must_use]
+    pub fn all(self) -> Vec<State> {
+        let mut all = Vec::new();
+        for &durability in self.durabilities {
+            for &naming in self.namings {
+                for &size in self.sizes {
+                    for &current in self.currents {
+                        let state = |&fellow| State { durability, naming, size, current, fellow };
+                        all.extend(self.fellows.iter().map(state));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Every one, with each of the deeds that are of it.
+    #[must_use]
+    pub fn with(self, deeds: &[Deed]) -> Vec<(Deed, State)> {
+        let states = self.all();
+        let of = |&deed: &Deed| {
+            states.iter().filter(move |state| deed.is_of(state)).map(move |state| (deed, *state))
+        };
+        deeds.iter().flat_map(of).collect()
+    }
 }
 
 /// An operation.
@@ -104,6 +162,12 @@ impl Deed {
         matches!(self, Deed::Save | Deed::SaveAgain | Deed::Update | Deed::Touch)
     }
 
+    /// Whether it is done to several sessions, and goes on with the others where it fails with one.
+    #[must_use]
+    pub fn is_of_several(self) -> bool {
+        matches!(self, Deed::Sweep | Deed::Repair | Deed::Import)
+    }
+
     /// Whether the state of a session's file before makes a difference to it.
     fn depends_on_file(self) -> bool {
         !matches!(self, Deed::Create | Deed::Insert | Deed::InsertOverStillborn | Deed::Import)
@@ -140,10 +204,6 @@ pub struct Case {
     pub deed: Deed,
     /// In which state.
     pub state: State,
-    /// The second hard link.
-    link: PathBuf,
-    /// Session3's directory.
-    session3: PathBuf,
 }
 
 /// The file of a session.
@@ -164,6 +224,71 @@ fn text(bytes: usize, salt: u64) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
+/// Makes what is there before the deed.
+fn make(site: &Site, deed: Deed, state: &State) {
+    let store = site.open(CREATED);
+    store.insert(&id(BYSTANDER), &mut session(1000, BYSTANDER)).expect("stored");
+    let at = |letter| file(site, state.naming, &id(letter));
+    match deed {
+        Deed::Create | Deed::Insert | Deed::Import => return,
+        Deed::InsertOverStillborn => return fs::write(at(MAIN), [0; 8192]).expect("written"),
+        _ => {}
+    }
+    let mut main = session(state.size, MAIN);
+    if deed == Deed::SaveShrinks {
+        main.insert("big", &text(9 * state.size.max(4096), 7)).expect("fits");
+    }
+    if deed == Deed::Sweep {
+        main.set_expires(Some(time(NOW - 1)));
+    }
+    store.insert(&id(MAIN), &mut main).expect("stored");
+    let save = |n: u64| {
+        store.update(&main_ref(), &mut |session| Ok(session.insert("n", &n)?)).expect("saved");
+        fs::read(at(MAIN)).expect("readable")
+    };
+    let first = fs::read(at(MAIN)).expect("readable");
+    let mut last = [save(1), save(2)];
+    if changed_half(&last[0], &last[1]) != state.current {
+        last = [last[1].clone(), save(3)];
+    }
+    let next = save(4);
+    let [_, current] = last;
+    assert_eq!(first.len(), current.len(), "all of it was in place");
+    fs::write(at(MAIN), &current).expect("written");
+    let sound = site.view();
+    fs::write(at(MAIN), with_fellow(state, &current, &next)).expect("written");
+    assert!(site.view() == sound, "what is in the other slot is taken for the session");
+    if deed == Deed::Repair {
+        fs::write(at(CORRUPT), &current[..current.len() - 4096]).expect("written");
+    }
+    if matches!(deed, Deed::Repair | Deed::Sweep) {
+        let bystander = at(BYSTANDER);
+        let name = bystander.file_name().expect("a name").to_str().expect("UTF-8");
+        fs::write(site.dir.join(format!(".tmp.{name}")), &current[..1000]).expect("written");
+    }
+}
+
+/// The file with the current record, and in the other slot what is to be there.
+fn with_fellow(state: &State, current: &[u8], next: &[u8]) -> Vec<u8> {
+    let half = current.len() / 2;
+    let at = (1 - state.current) * half;
+    let (older, newer) = (&current[at..at + half], &next[at..at + half]);
+    // The record ends where the zeros begin.
+    let used = newer.iter().rposition(|byte| *byte != 0).expect("a record") + 1;
+    let torn = |bytes: usize| [&newer[..bytes], &older[bytes..]].concat();
+    let fellow = match state.fellow {
+        Fellow::Older => older.to_vec(),
+        Fellow::Empty => vec![0; half],
+        Fellow::TornHead => torn(12),
+        Fellow::TornMiddle => torn(used / 2),
+        Fellow::TornEnd => torn(used - 1),
+        Fellow::Garbage => vec![0xa5; half],
+    };
+    let mut bytes = current.to_vec();
+    bytes[at..at + half].copy_from_slice(&fellow);
+    bytes
+}
+
 impl Case {
     /// In `scratch`, which has to be empty or another case's.
     ///
@@ -175,85 +300,18 @@ impl Case {
         let _ = fs::remove_dir_all(&site.dir);
         let made = Options::new().naming(state.naming).durability(state.durability);
         sessiondir::init(&site.dir, &made).expect("a store");
-        let session3 = Path::new(env!("CARGO_MANIFEST_DIR")).join("../session3/sessions");
-        let mut case =
-            Case { before: site.snapshot(), site, deed, state, link: scratch.join("link"), session3 };
-        case.make();
-        case.before = case.site.snapshot();
-        case
-    }
-
-    fn make(&self) {
-        let store = self.site.open(CREATED);
-        store.insert(&id(BYSTANDER), &mut session(1000, BYSTANDER)).expect("stored");
-        let at = |letter| file(&self.site, self.state.naming, &id(letter));
-        match self.deed {
-            Deed::Create | Deed::Insert | Deed::Import => return,
-            Deed::InsertOverStillborn => return fs::write(at(MAIN), [0; 8192]).expect("written"),
-            _ => {}
-        }
-        let mut main = session(self.state.size, MAIN);
-        if self.deed == Deed::SaveShrinks {
-            main.insert("big", &text(9 * self.state.size.max(4096), 7)).expect("fits");
-        }
-        if self.deed == Deed::Sweep {
-            main.set_expires(Some(time(NOW - 1)));
-        }
-        store.insert(&id(MAIN), &mut main).expect("stored");
-        let save = |n: u64| {
-            store.update(&main_ref(), &mut |session| Ok(session.insert("n", &n)?)).expect("saved");
-            fs::read(at(MAIN)).expect("readable")
-        };
-        let first = fs::read(at(MAIN)).expect("readable");
-        let mut last = [save(1), save(2)];
-        if changed_half(&last[0], &last[1]) != self.state.current {
-            last = [last[1].clone(), save(3)];
-        }
-        let next = save(4);
-        let [_, current] = last;
-        assert_eq!(first.len(), current.len(), "all of it was in place");
-        fs::write(at(MAIN), &current).expect("written");
-        let sound = self.site.view();
-        fs::write(at(MAIN), self.with_fellow(&current, &next)).expect("written");
-        assert!(self.site.view() == sound, "what is in the other slot is taken for the session");
-        if self.deed == Deed::Repair {
-            fs::write(at(CORRUPT), &current[..current.len() - 4096]).expect("written");
-        }
-        if matches!(self.deed, Deed::Repair | Deed::Sweep) {
-            let bystander = at(BYSTANDER);
-            let name = bystander.file_name().expect("a name").to_str().expect("UTF-8");
-            fs::write(self.site.dir.join(format!(".tmp.{name}")), &current[..1000]).expect("written");
-        }
-    }
-
-    /// The file with the current record, and in the other slot what is to be there.
-    fn with_fellow(&self, current: &[u8], next: &[u8]) -> Vec<u8> {
-        let half = current.len() / 2;
-        let at = (1 - self.state.current) * half;
-        let (older, newer) = (&current[at..at + half], &next[at..at + half]);
-        // The record ends where the zeros begin.
-        let used = newer.iter().rposition(|byte| *byte != 0).expect("a record") + 1;
-        let torn = |bytes: usize| [&newer[..bytes], &older[bytes..]].concat();
-        let fellow = match self.state.fellow {
-            Fellow::Older => older.to_vec(),
-            Fellow::Empty => vec![0; half],
-            Fellow::TornHead => torn(12),
-            Fellow::TornMiddle => torn(used / 2),
-            Fellow::TornEnd => torn(used - 1),
-            Fellow::Garbage => vec![0xa5; half],
-        };
-        let mut bytes = current.to_vec();
-        bytes[at..at + half].copy_from_slice(&fellow);
-        bytes
+        make(&site, deed, &state);
+        Case { before: site.snapshot(), site, deed, state }
     }
 
     /// Puts the directory back to how it is before the deed.
     pub fn restore(&self) {
         self.site.restore(&self.before);
         if self.deed == Deed::SaveLinked {
-            let _ = fs::remove_file(&self.link);
+            let link = self.site.dir.with_file_name("link");
+            let _ = fs::remove_file(&link);
             let main = file(&self.site, self.state.naming, &id(MAIN));
-            fs::hard_link(main, &self.link).expect("linked");
+            fs::hard_link(main, link).expect("linked");
         }
     }
 
@@ -328,26 +386,41 @@ impl Case {
             }
             Deed::Import => {
                 begin();
-                let done = import(&self.session3, &store, &ImportOptions::default(), &mut |_| {})?;
+                let session3 = Path::new(env!("CARGO_MANIFEST_DIR")).join("../session3/sessions");
+                let done = import(&session3, &store, &ImportOptions::default(), &mut |_| {})?;
                 all_done(done.refused + done.skipped)
             }
         }
     }
 
-    /// A child that does the deed, stopped before it. It ends with the number of the class of its error, or 0.
+    /// A child that does the deed, stopped before it. It ends with the [`code`] of what came of it.
     #[must_use]
     pub fn child(&self) -> Child {
-        Child::new(|begin| self.run(begin).map_or_else(|error| error.class() as u8, |()| 0))
+        Child::new(|begin| code(&self.run(begin)))
     }
 
-    /// See [`Site::go_on`].
-    ///
-    /// # Errors
-    /// One of that cannot be done.
-    pub fn go_on(&self) -> Result<()> {
-        self.site.go_on()
+    /// The same, stopped once more after it, by kill(2); it ends with [`LEAKED`] if it has left a descriptor open.
+    #[must_use]
+    pub fn watched_child(&self) -> Child {
+        Child::new(|begin| {
+            let before = RefCell::default();
+            let done = self.run(&|| {
+                before.replace(descriptors());
+                begin();
+            });
+            begin();
+            let left: Vec<_> = descriptors().difference(&before.take()).cloned().collect();
+            if left.is_empty() {
+                return code(&done);
+            }
+            eprintln!("{:?} {:?}: left open: {left:?}", self.deed, self.state);
+            LEAKED
+        })
     }
 }
+
+/// What a child ends with if it has left a descriptor open.
+pub const LEAKED: u8 = 200;
 
 impl Site {
     /// What the next process does, which waits for no lock: to every session that there is a change, or, where it is

@@ -7,9 +7,32 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
+use sessiondir::Result;
 
 /// What a child that panicked ends with.
 pub const PANICKED: u8 = 101;
+
+/// A system call that a child has made.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Its number.
+    pub number: i64,
+    /// See [`is_of_std`].
+    pub is_of_std: bool,
+}
+
+/// Whether the call, with that second argument, is one by which the standard library asks whether a descriptor is open
+/// before it closes it, with debug assertions.
+#[must_use]
+pub fn is_of_std(call: i64, second: u64) -> bool {
+    call == libc::SYS_fcntl && i32::try_from(second) == Ok(libc::F_GETFD)
+}
+
+/// What a child ends with to say what came of its deed: the number of the class of its error, or 0.
+#[must_use]
+pub fn code<T>(done: &Result<T>) -> u8 {
+    done.as_ref().map_or_else(|error| error.class() as u8, |_| 0)
+}
 
 /// A child, stopped.
 #[derive(Debug)]
@@ -87,10 +110,44 @@ impl Child {
 
     /// The call that it has stopped at.
     pub fn call(&self) -> i64 {
+        self.entry().0
+    }
+
+    /// The call that it has stopped at, and its second argument.
+    fn entry(&self) -> (i64, u64) {
         let info = ptrace::syscall_info(self.pid).expect("told");
         assert_eq!(info.op, libc::PTRACE_SYSCALL_INFO_ENTRY, "at the entry of a call");
         // SAFETY: `op` says which part of the union is valid.
-        i64::try_from(unsafe { info.u.entry }.nr).expect("small")
+        let entry = unsafe { info.u.entry };
+        (i64::try_from(entry.nr).expect("small"), entry.args[1])
+    }
+
+    /// Lets it go on to the entry of its next such call; whether it came to that.
+    pub fn go_to_call(&mut self, call: i64) -> bool {
+        while self.step() {
+            if self.call() == call {
+                return true;
+            }
+            self.step();
+        }
+        false
+    }
+
+    /// Lets it go on to its next kill(2), by which it says that its deed is done; returns the calls before that.
+    ///
+    /// # Panics
+    /// It ends before.
+    pub fn calls(&mut self) -> Vec<Call> {
+        let mut calls = Vec::new();
+        loop {
+            assert!(self.step(), "the child ended within its deed");
+            let (number, second) = self.entry();
+            if number == libc::SYS_kill {
+                return calls;
+            }
+            calls.push(Call { number, is_of_std: is_of_std(number, second) });
+            assert!(self.step(), "a call that does not return");
+        }
     }
 
     /// Its registers.

@@ -5,8 +5,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::libc;
-use nix::mount::{MsFlags, mount, umount};
+use nix::mount::{MntFlags, MsFlags, mount, umount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 /// A mount namespace, so that nobody else sees what is mounted; without privileges in a user namespace.
@@ -25,6 +24,14 @@ pub fn own_namespace() -> Result<(), String> {
     }
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .map_err(|error| format!("mounts cannot be made private: {error}"))
+}
+
+/// The same, for what only root may mount.
+///
+/// # Errors
+/// This user is not root: in words.
+pub fn roots_namespace() -> Result<(), String> {
+    if nix::unistd::geteuid().is_root() { own_namespace() } else { Err("it takes root".to_owned()) }
 }
 
 /// Runs a program, and returns what it prints.
@@ -51,8 +58,7 @@ pub fn path(path: &Path) -> &str {
 }
 
 /// With what a file system is mounted: with its default ext4 hides the want of a sync before a rename.
-#[must_use]
-pub fn options_of(kind: &str) -> &'static str {
+fn options_of(kind: &str) -> &'static str {
     if kind == "ext4" { "noauto_da_alloc" } else { "" }
 }
 
@@ -73,7 +79,7 @@ pub fn format(image: &Path, kind: &str) -> Result<(), String> {
     run(&format!("mkfs.{kind}"), &[args, &[path(image)]].concat()).map(drop)
 }
 
-/// A disk in memory with a file system on it, mounted.
+/// An image of a disk with a file system on it, mounted.
 #[derive(Debug)]
 pub struct Disk {
     /// Where it is mounted.
@@ -102,10 +108,18 @@ impl Disk {
     /// # Panics
     /// The image cannot be made.
     pub fn new(scratch: &Path, kind: &'static str) -> Result<Self, String> {
-        let (image, at) = (scratch.join(format!("{kind}.img")), scratch.join(kind));
-        fs::create_dir(&at).expect("a mount point");
+        let image = scratch.join(format!("{kind}.img"));
         format(&image, kind)?;
-        let device = run("losetup", &["--find", "--show", path(&image)])?;
+        Disk::of(&image, scratch.join(kind), kind)
+    }
+
+    /// The one in `image`, mounted at `at`, which is made if need be.
+    ///
+    /// # Errors
+    /// The tools or the rights are missing, or it is no such file system: in words.
+    pub fn of(image: &Path, at: PathBuf, kind: &'static str) -> Result<Self, String> {
+        fs::create_dir_all(&at).map_err(|error| format!("{}: {error}", at.display()))?;
+        let device = run("losetup", &["--find", "--show", path(image)])?;
         let disk = Disk { at, kind, device };
         disk.mount().map_err(|error| format!("{kind} cannot be mounted: {error}"))?;
         Ok(disk)
@@ -156,14 +170,10 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = nix::mount::umount2(&self.at, nix::mount::MntFlags::MNT_DETACH);
+        // After a panic somebody may have a file open there.
+        if umount(&self.at).is_err() {
+            let _ = umount2(&self.at, MntFlags::MNT_DETACH);
+        }
         let _ = run("losetup", &["--detach", &self.device]);
     }
-}
-
-/// Whether this process is root's.
-#[must_use]
-pub fn is_root() -> bool {
-    // SAFETY: it has no preconditions.
-    unsafe { libc::geteuid() == 0 }
 }

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::libc;
 
-use crate::child::{Child, is_of_files};
+use crate::child::{Child, is_of_files, is_of_std};
 
 /// A signal that comes at each call for ever would be a hang: it comes so often.
 const INTERRUPTIONS: usize = 50;
@@ -71,15 +71,7 @@ pub fn run(child: &mut Child, n: usize, fault: Fault) -> Option<i64> {
             return None;
         }
         match fault {
-            Fault::Once(errno) | Fault::Forever(errno) if fails(call, registers.rsi) => {
-                // No call has this number.
-                registers.orig_rax = u64::MAX;
-                child.set_registers(registers);
-                assert!(child.step(), "a call that does not return");
-                let mut registers = child.registers();
-                registers.rax = (-(errno as i64)) as u64;
-                child.set_registers(registers);
-            }
+            Fault::Once(errno) | Fault::Forever(errno) if fails(call, registers.rsi) => fail(child, errno),
             Fault::Short(most) | Fault::AlwaysShort(most) if registers.rdx > most => {
                 registers.rdx = most;
                 child.set_registers(registers);
@@ -92,11 +84,23 @@ pub fn run(child: &mut Child, n: usize, fault: Fault) -> Option<i64> {
     panic!("the child ended within its deed");
 }
 
-/// Whether the call can fail. A descriptor that is closed is closed, whatever close(2) returns (Linux); and whether one is
-/// open is asked by an assertion of the standard library alone.
-fn fails(call: i64, command: u64) -> bool {
-    call != libc::SYS_close && (call != libc::SYS_fcntl || command != F_GETFD)
+/// Fails the call at whose entry the child has stopped, which is not made.
+///
+/// # Panics
+/// The child ends.
+pub fn fail(child: &mut Child, errno: Errno) {
+    let mut registers = child.registers();
+    // No call has this number.
+    registers.orig_rax = u64::MAX;
+    child.set_registers(registers);
+    assert!(child.step(), "a call that does not return");
+    let mut registers = child.registers();
+    registers.rax = (-(errno as i64)) as u64;
+    child.set_registers(registers);
 }
 
-/// A command of fcntl(2).
-const F_GETFD: u64 = 1;
+/// Whether the call can fail. A descriptor that is closed is closed, whatever close(2) returns (Linux); and the program
+/// itself does not ask whether one is open.
+fn fails(call: i64, second: u64) -> bool {
+    call != libc::SYS_close && !is_of_std(call, second)
+}

@@ -6,6 +6,7 @@
 //! - [`disk`]: file systems of its own, and power cuts;
 //! - [`block_log`]: every write that reaches a disk, to be made again in part;
 //! - [`sequence`]: operations in a row;
+//! - [`chance`]: pseudo-random numbers, those of the properties;
 //! - [`site`]: a directory that can be put back to how it was, and what can be seen of its sessions;
 //! - [`case`]: the states that a session's file can be in, and what is done to it;
 //! - [`verdict`]: what has to hold after a kill or an error;
@@ -13,6 +14,8 @@
 
 pub mod block_log;
 pub mod case;
+#[path = "../../properties/src/chance.rs"]
+pub mod chance;
 pub mod child;
 pub mod disk;
 pub mod fault;

@@ -1,9 +1,10 @@
-//! Operations in a row, of all kinds: in place, grown, shrunk, deleted.
+//! Operations in a row, of all kinds: in place, grown, shrunk, deleted; and single saves, by processes of their own.
 
 use sessiondir::{Result, SessionRef, SessionStore};
 
 use crate::case::{BYSTANDER, MAIN};
-use crate::site::id;
+use crate::child::{Child, code};
+use crate::site::{NOW, Site, id};
 
 /// The steps of a sequence, each of which is to be there for good when it has returned.
 pub const STEPS: usize = 7;
@@ -33,4 +34,14 @@ pub fn step(store: &dyn SessionStore, number: usize) -> Result<()> {
         }
         _ => set("n", "four"),
     }
+}
+
+/// A child that saves that number, stopped before it. It ends with the [`code`] of what came of it.
+#[must_use]
+pub fn saver(site: &Site, number: u64) -> Child {
+    Child::new(|begin| {
+        let store = site.open(NOW);
+        begin();
+        code(&store.update(&id(MAIN).into(), &mut |session| Ok(session.insert("n", &number)?)))
+    })
 }

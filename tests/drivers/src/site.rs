@@ -62,17 +62,15 @@ fn value(session: &Session) -> Vec<u8> {
 pub struct Snapshot(BTreeMap<PathBuf, Option<Vec<u8>>>);
 
 impl Snapshot {
-    /// The names of all that is there.
-    #[must_use]
-    pub fn names(&self) -> BTreeSet<String> {
-        self.0.keys().map(|path| path.display().to_string()).collect()
-    }
-
     /// How many temps there are.
     #[must_use]
     pub fn temps(&self) -> usize {
-        self.names().iter().filter(|name| name.starts_with(".tmp.")).count()
+        temps(self.0.keys())
     }
+}
+
+fn temps<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> usize {
+    paths.filter(|path| path.as_os_str().as_encoded_bytes().starts_with(b".tmp.")).count()
 }
 
 /// The directory.
@@ -94,23 +92,36 @@ impl Site {
         options(now).open(&self.dir).expect("a store")
     }
 
-    /// All that is there but for the lock files, which hold nothing.
+    /// All that is there but for the lock files, which hold nothing; whether it is a directory.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn paths(&self) -> BTreeMap<PathBuf, bool> {
         let mut all = BTreeMap::new();
         look(&self.dir, Path::new(""), &mut all);
-        Snapshot(all)
+        all
+    }
+
+    /// The same with what is in it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let read = |path: &Path| fs::read(self.dir.join(path)).expect("readable");
+        let with_bytes = |(path, is_dir): (PathBuf, bool)| {
+            let bytes = if is_dir { None } else { Some(read(&path)) };
+            (path, bytes)
+        };
+        Snapshot(self.paths().into_iter().map(with_bytes).collect())
     }
 
     /// Puts it back.
     pub fn restore(&self, snapshot: &Snapshot) {
-        let now = self.snapshot();
-        for (path, there) in now.0.iter().rev() {
-            if snapshot.0.get(path).map(Option::is_some) != Some(there.is_some()) || there.is_some() {
-                let at = self.dir.join(path);
-                let removed = if there.is_some() { fs::remove_file(&at) } else { fs::remove_dir(&at) };
-                removed.unwrap_or_else(|error| panic!("{}: {error}", at.display()));
-            }
+        // What is in a directory comes before it.
+        for (path, is_dir) in self.paths().iter().rev() {
+            let at = self.dir.join(path);
+            let removed = match (is_dir, snapshot.0.get(path)) {
+                (false, _) => fs::remove_file(&at),
+                (true, Some(None)) => Ok(()),
+                (true, _) => fs::remove_dir(&at),
+            };
+            removed.unwrap_or_else(|error| panic!("{}: {error}", at.display()));
         }
         for (path, bytes) in &snapshot.0 {
             let at = self.dir.join(path);
@@ -128,16 +139,10 @@ impl Site {
         }
     }
 
-    /// The names of all that is there but for the lock files.
-    #[must_use]
-    pub fn names(&self) -> BTreeSet<String> {
-        self.snapshot().names()
-    }
-
     /// How many temps there are.
     #[must_use]
     pub fn temps(&self) -> usize {
-        self.snapshot().temps()
+        temps(self.paths().keys())
     }
 
     /// Every session: without a lock, and by a clock at which nothing is expired.
@@ -190,18 +195,29 @@ impl Site {
     }
 }
 
-fn look(dir: &Path, below: &Path, all: &mut BTreeMap<PathBuf, Option<Vec<u8>>>) {
+fn look(dir: &Path, below: &Path, all: &mut BTreeMap<PathBuf, bool>) {
     for entry in fs::read_dir(dir.join(below)).expect("a directory") {
         let entry = entry.expect("an entry");
         let path = below.join(entry.file_name());
         if path == Path::new(".lock") {
             continue;
         }
-        if entry.file_type().expect("a type").is_dir() {
-            all.insert(path.clone(), None);
+        let is_dir = entry.file_type().expect("a type").is_dir();
+        if is_dir {
             look(dir, &path, all);
-        } else {
-            all.insert(path, Some(fs::read(entry.path()).expect("readable")));
         }
+        all.insert(path, is_dir);
     }
+}
+
+/// The descriptors of this process that are open, but for lock files, which stay open.
+#[must_use]
+pub fn descriptors() -> BTreeSet<String> {
+    let all = fs::read_dir("/proc/self/fd").expect("this process").flatten();
+    let to = all.filter_map(|entry| Some((entry.file_name(), fs::read_link(entry.path()).ok()?)));
+    to.filter(|(_, to)| !to.parent().is_some_and(|parent| parent.ends_with(".lock")))
+        .map(|(number, to)| format!("{} {}", number.display(), to.display()))
+        // The list itself.
+        .filter(|entry| !entry.ends_with("/fd"))
+        .collect()
 }

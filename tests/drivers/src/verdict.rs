@@ -1,5 +1,7 @@
 //! What has to hold after a kill or an error, wherever it came.
 
+use std::path::PathBuf;
+
 use sessiondir::{Key, Naming};
 
 use crate::case::{Case, Deed, MAIN};
@@ -90,8 +92,14 @@ impl Effect {
         let there = case.site.temps();
         assert!(there <= case.before.temps() + more, "{}: {there} temps", at());
         if case.deed.is_in_place() {
-            let sessions = case.site.names().into_iter().filter(|name| !name.starts_with('.'));
-            assert_eq!(sessions.count(), view.len(), "{}: other files", at());
+            let is_hidden = |path: &PathBuf| path.as_os_str().as_encoded_bytes().starts_with(b".");
+            let paths = case.site.paths();
+            assert_eq!(
+                paths.keys().filter(|path| !is_hidden(path)).count(),
+                view.len(),
+                "{}: other files",
+                at()
+            );
         }
     }
 
@@ -100,7 +108,7 @@ impl Effect {
     /// # Panics
     /// It cannot, or there is.
     pub fn judge_next(case: &Case, at: &dyn Fn() -> String) {
-        case.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
+        case.site.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
         let found = case.site.findings();
         assert!(found.is_empty(), "{}: {found:?} after the next operation", at());
         assert_eq!(case.site.temps(), 0, "{}: a temp is left", at());

@@ -6,19 +6,19 @@
 use std::path::Path;
 
 use nix::libc;
-use sessiondir::{Durability, Naming, SessionStore};
+use sessiondir::Durability;
 use sessiondir_drivers::block_log::Logged;
-use sessiondir_drivers::case::{Case, Deed, Fellow, MAIN, State};
-use sessiondir_drivers::child::Child;
-use sessiondir_drivers::disk::{is_root, own_namespace};
-use sessiondir_drivers::sequence::{STEPS, step};
+use sessiondir_drivers::case::{Case, Deed, State, States};
+use sessiondir_drivers::chance::Chance;
+use sessiondir_drivers::disk::roots_namespace;
+use sessiondir_drivers::sequence::{STEPS, saver, step};
 use sessiondir_drivers::share;
-use sessiondir_drivers::site::{NOW, Site, View, id};
+use sessiondir_drivers::site::{NOW, Site, View};
 
 fn main() {
     println!("\nrunning 2 tests");
     let (name, test): (&str, Test) = ("any_sectors_reach_the_disk", any_sectors_reach_the_disk);
-    let ready = if is_root() { own_namespace() } else { Err("it takes root".to_owned()) };
+    let ready = roots_namespace();
     let (mut passed, mut skipped) = (0, 0);
     for kind in ["ext4", "xfs"] {
         let begun = std::time::Instant::now();
@@ -66,28 +66,19 @@ fn record(scratch: &Path, kind: &'static str, state: State) -> Result<Recorded, 
         views.push((vec![site.view()], logged.position()));
     }
     // In `process` most of it would not have been written yet.
-    logged.sync();
+    logged.disk().sync();
     Ok((site, logged, views))
 }
 
 /// A process that saves that number; killed, if so, when it has written and before it syncs or returns.
 fn saves(site: &Site, number: u64, killed: bool) {
-    let mut child = Child::new(|begin| {
-        let store = site.open(NOW);
-        begin();
-        let saved = store.update(&id(MAIN).into(), &mut |session| Ok(session.insert("n", &number)?));
-        u8::from(saved.is_err())
-    });
+    let mut child = saver(site, number);
     if !killed {
         assert_eq!(child.finish(), 0);
         return;
     }
-    let mut call = 0;
-    while call != libc::SYS_pwrite64 {
-        assert!(child.step(), "it writes");
-        call = child.call();
-        assert!(child.step(), "its write returns");
-    }
+    assert!(child.go_to_call(libc::SYS_pwrite64), "it writes");
+    assert!(child.step(), "its write returns");
     child.kill();
 }
 
@@ -95,56 +86,42 @@ fn saves(site: &Site, number: u64, killed: bool) {
 fn any_sectors_reach_the_disk(kind: &'static str) -> Result<[u64; 2], String> {
     let trials = if share::is_all() { 4000 } else { 240 };
     let mut counts = [0; 2];
-    for durability in [Durability::Power, Durability::Process] {
-        for size in [1, 20_000] {
-            let scratch = share::scratch();
-            let state = State { durability, naming: Naming::Plain, size, current: 0, fellow: Fellow::Older };
-            let (site, logged, views) = record(scratch.path(), kind, state)?;
-            let log = logged.end();
-            let first = views[0].1;
-            assert!(log.len() > first + 4, "{} writes", log.len());
-            let mut chance = 0x9e37_79b9_7f4a_7c15_u64 ^ size as u64;
-            let mut next = move || {
-                chance ^= chance << 13;
-                chance ^= chance >> 7;
-                chance ^= chance << 17;
-                chance
-            };
-            for trial in 0..trials / 4 {
-                // Half of them where both slots are on their way to the disk.
-                let last = if trial % 2 == 0 { views[1].1 } else { log.len() };
-                let cut = first + usize::try_from(next() % (last - first + 1) as u64).expect("small");
-                // In `process` a page is what is there or not, which section 12.1 takes for granted.
-                let unit = if durability == Durability::Power { 512 } else { 4096 };
-                let likely = next() % 4;
-                let image = log.image(scratch.path(), cut, unit, || next() % 4 <= likely);
-                let seen = Site { dir: image.at.join("sessions"), known: site.known.clone() };
-                let at =
-                    || format!("{kind}, {state:?}, cut after {cut} of {} writes, trial {trial}", log.len());
-                let done = views.iter().rposition(|(_, position)| *position <= cut).expect("the first");
-                let may_be = &views[..(done + 2).min(views.len())];
-                let view = seen.view();
-                counts[0] += 1;
-                if durability == Durability::Power {
-                    counts[1] += 1;
-                    let is_there = may_be[done..].iter().any(|(may_be, _)| may_be.contains(&view));
-                    assert!(
-                        is_there,
-                        "{}: {done} operations had returned, and that is not what is there",
-                        at()
-                    );
-                } else if size == 1 {
-                    for key in views[0].0[0].keys() {
-                        let was = may_be
-                            .iter()
-                            .flat_map(|(may_be, _)| may_be)
-                            .any(|may_be| may_be.get(key) == view.get(key));
-                        assert!(was, "{}: {key} is nothing that it ever was", at());
-                    }
+    for state in (States { sizes: &[1, 20_000], ..States::default() }).all() {
+        let scratch = share::scratch();
+        let (site, logged, views) = record(scratch.path(), kind, state)?;
+        let log = logged.end();
+        let first = views[0].1;
+        assert!(log.len() > first + 4, "{} writes", log.len());
+        let mut chance = Chance::new(state.size as u64);
+        for trial in 0..trials / 4 {
+            // Half of them where both slots are on their way to the disk.
+            let last = if trial % 2 == 0 { views[1].1 } else { log.len() };
+            let cut = first + chance.below(last - first + 1);
+            // In `process` a page is what is there or not, which section 12.1 takes for granted.
+            let unit = if state.durability == Durability::Power { 512 } else { 4096 };
+            let likely = chance.below(4);
+            let image = log.image(scratch.path(), cut, unit, || chance.below(4) <= likely);
+            let seen = Site { dir: image.at.join("sessions"), known: site.known.clone() };
+            let at = || format!("{kind}, {state:?}, cut after {cut} of {} writes, trial {trial}", log.len());
+            let done = views.iter().rposition(|(_, position)| *position <= cut).expect("the first");
+            let may_be = &views[..(done + 2).min(views.len())];
+            let view = seen.view();
+            counts[0] += 1;
+            if state.durability == Durability::Power {
+                counts[1] += 1;
+                let is_there = may_be[done..].iter().any(|(may_be, _)| may_be.contains(&view));
+                assert!(is_there, "{}: {done} operations had returned, and that is not what is there", at());
+            } else if state.size == 1 {
+                for key in views[0].0[0].keys() {
+                    let was = may_be
+                        .iter()
+                        .flat_map(|(may_be, _)| may_be)
+                        .any(|may_be| may_be.get(key) == view.get(key));
+                    assert!(was, "{}: {key} is nothing that it ever was", at());
                 }
-                seen.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
-                drop(image);
             }
+            seen.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
+            drop(image);
         }
     }
     assert!(counts[1] > 20, "{counts:?}");

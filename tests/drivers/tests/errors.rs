@@ -2,13 +2,11 @@
 //! success, and the new one; either only where the error says that it does not know. No panic, no descriptor or lock that
 //! is left, no temp after an error that came once. SPEC.md sections 10.3 and 14.1.
 
-use std::collections::BTreeSet;
-
 use nix::errno::Errno;
 use nix::libc;
-use sessiondir::{Durability, ErrorClass, Naming};
-use sessiondir_drivers::case::{Case, Deed, Fellow, State};
-use sessiondir_drivers::child::{Child, PANICKED, name};
+use sessiondir::{ErrorClass, Naming};
+use sessiondir_drivers::case::{Case, Deed, Fellow, LEAKED, State, States};
+use sessiondir_drivers::child::{PANICKED, name};
 use sessiondir_drivers::fault::{Fault, run};
 use sessiondir_drivers::share;
 use sessiondir_drivers::verdict::{Effect, Seen, words};
@@ -38,78 +36,27 @@ const ERRNOS: [Errno; 10] = [
     Errno::ESTALE,
 ];
 
-/// What a child ends with if it has left a descriptor open.
-const LEAKED: u8 = 200;
-
-/// Those that are open, but for lock files, which stay open.
-fn descriptors() -> BTreeSet<String> {
-    let all = std::fs::read_dir("/proc/self/fd").expect("this process").flatten();
-    let to = all.filter_map(|entry| Some((entry.file_name(), std::fs::read_link(entry.path()).ok()?)));
-    to.filter(|(_, to)| !to.parent().is_some_and(|parent| parent.ends_with(".lock")))
-        .map(|(number, to)| format!("{} {}", number.display(), to.display()))
-        // The list itself.
-        .filter(|entry| !entry.ends_with("/fd"))
-        .collect()
-}
-
-/// A child that does the deed, stopped before it, and once more after it by kill(2); it ends with the number of the class
-/// of its error, or 0.
-fn child(case: &Case) -> Child {
-    Child::new(|begin| {
-        let before = std::cell::RefCell::default();
-        let done = case.run(&|| {
-            before.replace(descriptors());
-            begin();
-        });
-        begin();
-        let left: Vec<_> = descriptors().difference(&before.take()).cloned().collect();
-        if !left.is_empty() {
-            eprintln!("{}: left open: {left:?}", words(case));
-            return LEAKED;
-        }
-        done.map_or_else(|error| error.class() as u8, |()| 0)
-    })
-}
-
-fn states() -> Vec<State> {
-    let sizes: &[usize] = if share::is_all() { &[1, 20_000] } else { &[3_000] };
-    let fellows: &[Fellow] =
-        if share::is_all() { &[Fellow::Older, Fellow::TornMiddle] } else { &[Fellow::Older] };
-    let namings: &[Naming] =
-        if share::is_all() { &[Naming::Plain, Naming::Hashed] } else { &[Naming::Plain] };
-    let mut states = Vec::new();
-    for durability in [Durability::Power, Durability::Process] {
-        for &naming in namings {
-            for &size in sizes {
-                let state = |&fellow| State { durability, naming, size, current: 0, fellow };
-                states.extend(fellows.iter().map(state));
-            }
-        }
-    }
-    states
-}
-
+/// What is tried, of which `cargo test` tries a share.
 fn cases() -> Vec<(Deed, State)> {
-    let states = states();
-    let of =
-        |deed: Deed| states.iter().filter(move |state| deed.is_of(state)).map(move |state| (deed, *state));
-    Deed::ALL.into_iter().flat_map(of).collect()
+    let states = if share::is_all() {
+        States {
+            namings: &[Naming::Plain, Naming::Hashed],
+            sizes: &[1, 20_000],
+            fellows: &[Fellow::Older, Fellow::TornMiddle],
+            ..States::default()
+        }
+    } else {
+        States { sizes: &[3_000], ..States::default() }
+    };
+    states.with(&Deed::ALL)
 }
 
 /// What the deed makes of the store, and how many system calls it takes, when nothing is in its way.
 fn effect(case: &Case) -> (Effect, usize) {
     case.restore();
-    let mut child = child(case);
+    let mut child = case.watched_child();
     let old = case.site.view();
-    let mut calls = 0;
-    loop {
-        assert!(child.step(), "the child ended within its deed");
-        if child.call() == libc::SYS_kill {
-            break;
-        }
-        assert!(child.step(), "a call that does not return");
-        calls += 1;
-    }
+    let calls = child.calls().len();
     assert_eq!(child.finish(), 0, "{}", words(case));
     (Effect { old, new: case.site.view() }, calls)
 }
@@ -124,7 +71,7 @@ struct Outcome {
 /// Does the deed with a fault at its call number `n`, and judges what comes of it. `None`: that call is none of the fault's.
 fn attempt(case: &Case, effect: &Effect, n: usize, fault: Fault) -> Option<Outcome> {
     case.restore();
-    let mut child = child(case);
+    let mut child = case.watched_child();
     let call = run(&mut child, n, fault)?;
     let at = || format!("{}, {fault:?} at its call {n}, {}", words(case), name(call));
     // The process is still there. Whatever lock it has left would be in the way of this.
@@ -145,7 +92,7 @@ fn attempt(case: &Case, effect: &Effect, n: usize, fault: Fault) -> Option<Outco
         None => assert_eq!(seen, Seen::New, "{}: success, and it is not there", at()),
         Some(ErrorClass::OutcomeUnknown) => {}
         // What is done to several sessions goes on with the others.
-        Some(_) if matches!(case.deed, Deed::Sweep | Deed::Repair | Deed::Import) => {}
+        Some(_) if case.deed.is_of_several() => {}
         // Neither can the new session be removed: nobody learns its ID, and the old one stands.
         Some(_) if case.deed == Deed::Rotate && matches!(fault, Fault::Forever(_)) => {
             assert_ne!(seen, Seen::New)

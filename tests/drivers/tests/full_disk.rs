@@ -16,6 +16,7 @@ use sessiondir::{
     DirectoryStore, Durability, ErrorClass, Options, Result, Session, SessionId, SessionRef, SessionStore,
 };
 use sessiondir_drivers::disk::{own_namespace, path, run};
+use sessiondir_drivers::site::descriptors;
 
 fn main() {
     println!("\nrunning 2 tests");
@@ -140,11 +141,11 @@ impl Site {
         class: ErrorClass,
         operation: impl FnOnce() -> Result<T>,
     ) {
-        let (before, descriptors) = (self.state(), descriptors());
+        let (before, open) = (self.state(), descriptors());
         let error = operation().expect_err(what);
         assert_eq!(error.class(), class, "{what}: {error}");
         assert_eq!(self.state(), before, "{what} has changed something");
-        assert_eq!(descriptors, self::descriptors(), "{what} has left a descriptor open");
+        assert_eq!(descriptors(), open, "{what} has left a descriptor open");
         self.assert_clean();
     }
 }
@@ -155,16 +156,6 @@ fn with(attributes: &[(&str, u64)]) -> Session {
         session.insert(key, value).expect("fits");
     }
     session
-}
-
-/// Those that are open, but for lock files, which stay open.
-fn descriptors() -> usize {
-    let is_lock = |entry: &fs::DirEntry| {
-        fs::read_link(entry.path())
-            .is_ok_and(|to| to.parent().is_some_and(|parent| parent.ends_with(".lock")))
-    };
-    let all = fs::read_dir("/proc/self/fd").expect("this process");
-    all.filter_map(std::result::Result::ok).filter(|entry| !is_lock(entry)).count()
 }
 
 /// A file that takes all the room that there is, to the last byte.

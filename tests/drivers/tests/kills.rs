@@ -7,7 +7,7 @@ use std::time::Instant;
 use nix::libc;
 use sessiondir::repair::repair;
 use sessiondir::{Durability, Naming};
-use sessiondir_drivers::case::{Case, Deed, Fellow, State};
+use sessiondir_drivers::case::{Case, Deed, Fellow, State, States};
 use sessiondir_drivers::child::{Child, name};
 use sessiondir_drivers::share;
 use sessiondir_drivers::site::{NOW, options};
@@ -20,40 +20,23 @@ fn main() {
     ]);
 }
 
-/// The states, of which `cargo test` tries a share.
-fn states() -> Vec<State> {
-    let sizes: &[usize] = if share::is_all() { &[1, 3_000, 60_000, 1 << 20] } else { &[1, 60_000] };
-    let fellows: &[Fellow] = if share::is_all() {
-        &[
+/// What is tried, of which `cargo test` tries a share.
+fn cases() -> Vec<(Deed, State)> {
+    let (sizes, fellows): (&[usize], &[Fellow]) = if share::is_all() {
+        let fellows = &[
             Fellow::Older,
             Fellow::Empty,
             Fellow::TornHead,
             Fellow::TornMiddle,
             Fellow::TornEnd,
             Fellow::Garbage,
-        ]
+        ];
+        (&[1, 3_000, 60_000, 1 << 20], fellows)
     } else {
-        &[Fellow::Older, Fellow::Empty, Fellow::TornMiddle]
+        (&[1, 60_000], &[Fellow::Older, Fellow::Empty, Fellow::TornMiddle])
     };
-    let mut states = Vec::new();
-    for durability in [Durability::Power, Durability::Process] {
-        for naming in [Naming::Plain, Naming::Hashed] {
-            for &size in sizes {
-                for current in [0, 1] {
-                    let state = |&fellow| State { durability, naming, size, current, fellow };
-                    states.extend(fellows.iter().map(state));
-                }
-            }
-        }
-    }
-    states
-}
-
-fn cases() -> Vec<(Deed, State)> {
-    let states = states();
-    let of =
-        |deed: Deed| states.iter().filter(move |state| deed.is_of(state)).map(move |state| (deed, *state));
-    Deed::ALL.into_iter().flat_map(of).collect()
+    let namings = &[Naming::Plain, Naming::Hashed];
+    States { namings, sizes, currents: &[0, 1], fellows, ..States::default() }.with(&Deed::ALL)
 }
 
 /// Exercises LOCK-8, WRITE-3, WRITE-12, DEL-1, ROT-1, COLL-3, REP-6, MIG-6.
@@ -131,18 +114,12 @@ fn killed_repairs(case: &Case, at: &dyn Fn() -> String) -> u64 {
 /// Exercises WRITE-3, SLOT-11. On a file system in memory a kill cuts off a write between two pages.
 fn a_kill_within_a_large_write() {
     let trials: u64 = if share::is_all() { 5_000 } else { 300 };
-    let sizes = [1 << 20, 3 << 20];
-    let mut cases = Vec::new();
-    for deed in [Deed::Create, Deed::Save, Deed::SaveGrows, Deed::Touch] {
-        for size in sizes {
-            for (durability, naming) in
-                [(Durability::Power, Naming::Plain), (Durability::Process, Naming::Hashed)]
-            {
-                let state = State { durability, naming, size, current: 0, fellow: Fellow::Older };
-                cases.push((deed, state));
-            }
-        }
-    }
+    let deeds = [Deed::Create, Deed::Save, Deed::SaveGrows, Deed::Touch];
+    let of = |durability, naming| {
+        let (durabilities, namings) = (&[durability], &[naming]);
+        States { durabilities, namings, sizes: &[1 << 20, 3 << 20], ..States::default() }.with(&deeds)
+    };
+    let cases = [of(Durability::Power, Naming::Plain), of(Durability::Process, Naming::Hashed)].concat();
     let each = trials / cases.len() as u64 + 1;
     let [points, torn, old, new] = share::among(&cases, |scratch, (deed, state)| {
         let case = Case::new(scratch, *deed, *state);
@@ -150,13 +127,8 @@ fn a_kill_within_a_large_write() {
         let to_write = |case: &Case| {
             case.restore();
             let mut child = case.child();
-            while child.step() {
-                if child.call() == libc::SYS_pwrite64 {
-                    return child;
-                }
-                assert!(child.step(), "{}: it writes nothing", words(case));
-            }
-            panic!("{}: it writes nothing", words(case));
+            assert!(child.go_to_call(libc::SYS_pwrite64), "{}: it writes nothing", words(case));
+            child
         };
         // How long it takes when nothing kills it.
         let mut child = to_write(&case);

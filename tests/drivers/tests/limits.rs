@@ -4,11 +4,11 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::WaitStatus;
-use sessiondir::{Durability, ErrorClass, Naming};
-use sessiondir_drivers::case::{Case, Deed, Fellow, State};
-use sessiondir_drivers::child::{Child, PANICKED};
+use sessiondir::ErrorClass;
+use sessiondir_drivers::case::{Case, Deed, States};
+use sessiondir_drivers::child::{Child, PANICKED, code};
 use sessiondir_drivers::share;
-use sessiondir_drivers::verdict::{Effect, Seen, words};
+use sessiondir_drivers::verdict::{self, Effect, Seen};
 
 fn main() {
     share::run(&[
@@ -17,15 +17,29 @@ fn main() {
     ]);
 }
 
-fn cases() -> Vec<(Deed, State)> {
-    let mut cases = Vec::new();
-    for durability in [Durability::Power, Durability::Process] {
-        for size in [1, 20_000] {
-            let state = State { durability, naming: Naming::Plain, size, current: 0, fellow: Fellow::Older };
-            cases.extend(Deed::ALL.into_iter().filter(|deed| deed.is_of(&state)).map(|deed| (deed, state)));
+/// Does every deed under each of the limits, which a child sets itself and `words` says; returns how many there were, how
+/// many left the old state, and how many made the new one.
+fn under<L: Copy>(limits: &[L], set: impl Fn(L), words: impl Fn(L) -> String) -> [u64; 3] {
+    let cases = States { sizes: &[1, 20_000], ..States::default() }.with(&Deed::ALL);
+    share::among(&cases, |scratch, (deed, state)| {
+        let case = Case::new(scratch, *deed, *state);
+        let effect = Effect::of(&case);
+        let mut counts = [0; 3];
+        for &limit in limits {
+            let words = format!("{}, {}", verdict::words(&case), words(limit));
+            let seen = attempt(&case, &effect, &|| set(limit), &words);
+            counts[0] += 1;
+            counts[1] += u64::from(seen == Seen::Old);
+            counts[2] += u64::from(seen == Seen::New);
         }
-    }
-    cases
+        counts
+    })
+}
+
+/// Sets the soft limit of this process.
+fn set(resource: Resource, limit: u64) {
+    let (_, hard) = getrlimit(resource).expect("told");
+    setrlimit(resource, limit, hard).expect("set");
 }
 
 /// Does the deed in a child that has got ready and then called `limit`; judges what comes of it.
@@ -36,13 +50,12 @@ fn attempt(case: &Case, effect: &Effect, limit: &dyn Fn(), words: &str) -> Seen 
             begin();
             limit();
         });
-        done.map_or_else(|error| error.class() as u8, |()| 0)
+        code(&done)
     });
     while child.step() {}
     let at = || words.to_owned();
     let view = case.site.view();
     let seen = effect.judge(case, &view, &at);
-    let several = matches!(case.deed, Deed::Sweep | Deed::Repair | Deed::Import);
     match child.ended().expect("it has ended") {
         WaitStatus::Exited(_, 0) => assert_eq!(seen, Seen::New, "{words}: success, and it is not there"),
         WaitStatus::Exited(_, code) => {
@@ -50,7 +63,10 @@ fn attempt(case: &Case, effect: &Effect, limit: &dyn Fn(), words: &str) -> Seen 
             // A write that ended between the record's last byte and its slot's.
             let unknown = code == ErrorClass::OutcomeUnknown as i32 && case.deed.is_in_place();
             assert!(unknown || code == ErrorClass::Io as i32, "{words}: {code}");
-            assert!(seen == Seen::Old || several || unknown, "{words}: refused, and it is there");
+            assert!(
+                seen == Seen::Old || case.deed.is_of_several() || unknown,
+                "{words}: refused, and it is there"
+            );
             effect.judge_names(case, &view, 0, &at);
         }
         WaitStatus::Signaled(_, Signal::SIGXFSZ, _) => {
@@ -64,31 +80,20 @@ fn attempt(case: &Case, effect: &Effect, limit: &dyn Fn(), words: &str) -> Seen 
 
 /// Exercises WRITE-8, WRITE-15.
 fn files_of_so_many_bytes() {
-    let cases = cases();
-    let [points, old, new] = share::among(&cases, |scratch, (deed, state)| {
-        let case = Case::new(scratch, *deed, *state);
-        let effect = Effect::of(&case);
-        let mut counts = [0; 3];
-        for limit in [0, 1, 4096, 8191, 8192, 32_768, 65_536, 70_000, 131_072, 1 << 20] {
-            for ignored in [false, true] {
-                let set = || {
-                    if ignored {
-                        // SAFETY: no handler is installed.
-                        unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.expect("ignored");
-                    }
-                    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).expect("told");
-                    setrlimit(Resource::RLIMIT_FSIZE, limit, hard).expect("set");
-                };
-                let how = if ignored { "ignored" } else { "deadly" };
-                let words = format!("{}, {limit} bytes a file, the signal {how}", words(&case));
-                let seen = attempt(&case, &effect, &set, &words);
-                counts[0] += 1;
-                counts[1] += u64::from(seen == Seen::Old);
-                counts[2] += u64::from(seen == Seen::New);
-            }
+    let sizes = [0, 1, 4096, 8191, 8192, 32_768, 65_536, 70_000, 131_072, 1 << 20];
+    let limits: Vec<(u64, bool)> = sizes.into_iter().flat_map(|size| [(size, false), (size, true)]).collect();
+    let set = |(size, ignored)| {
+        if ignored {
+            // SAFETY: no handler is installed.
+            unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.expect("ignored");
         }
-        counts
-    });
+        set(Resource::RLIMIT_FSIZE, size);
+    };
+    let words = |(size, ignored)| {
+        let how = if ignored { "ignored" } else { "deadly" };
+        format!("{size} bytes a file, the signal {how}")
+    };
+    let [points, old, new] = under(&limits, set, words);
     println!(
         "{points} operations with a limit on the sizes of files: {old} left the old state, {new} made the new one"
     );
@@ -97,25 +102,11 @@ fn files_of_so_many_bytes() {
 
 /// Exercises WRITE-15.
 fn so_many_descriptors() {
-    let cases = cases();
-    let [points, old, new] = share::among(&cases, |scratch, (deed, state)| {
-        let case = Case::new(scratch, *deed, *state);
-        let effect = Effect::of(&case);
-        let mut counts = [0; 3];
-        for more in 0..6 {
-            let set = || {
-                let open = std::fs::read_dir("/proc/self/fd").expect("this process").count() as u64 - 1;
-                let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("told");
-                setrlimit(Resource::RLIMIT_NOFILE, open + more, hard).expect("set");
-            };
-            let words = format!("{}, {more} more descriptors", words(&case));
-            let seen = attempt(&case, &effect, &set, &words);
-            counts[0] += 1;
-            counts[1] += u64::from(seen == Seen::Old);
-            counts[2] += u64::from(seen == Seen::New);
-        }
-        counts
-    });
+    let set = |more| {
+        let open = std::fs::read_dir("/proc/self/fd").expect("this process").count() as u64 - 1;
+        set(Resource::RLIMIT_NOFILE, open + more);
+    };
+    let [points, old, new] = under(&[0, 1, 2, 3, 4, 5], set, |more| format!("{more} more descriptors"));
     println!(
         "{points} operations with few descriptors left: {old} left the old state, {new} made the new one"
     );

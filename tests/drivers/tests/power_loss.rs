@@ -14,19 +14,20 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::kill;
 use nix::unistd::getpid;
-use sessiondir::{Durability, ErrorClass, Naming, SessionStore};
-use sessiondir_drivers::case::{Case, Deed, Fellow, MAIN, State};
-use sessiondir_drivers::child::{Child, name};
-use sessiondir_drivers::disk::{Disk, is_root, own_namespace};
-use sessiondir_drivers::fault::{Fault, run};
-use sessiondir_drivers::sequence::{STEPS, step};
+use sessiondir::{Durability, ErrorClass};
+use sessiondir_drivers::case::{Case, Deed, Fellow, LEAKED, MAIN, States};
+use sessiondir_drivers::chance::Chance;
+use sessiondir_drivers::child::{Child, code, name};
+use sessiondir_drivers::disk::{Disk, roots_namespace};
+use sessiondir_drivers::fault::fail;
+use sessiondir_drivers::sequence::{STEPS, saver, step};
 use sessiondir_drivers::share;
 use sessiondir_drivers::site::{NOW, View, id};
 use sessiondir_drivers::verdict::{Effect, Seen, words};
 
 fn main() {
     let mut kinds = Vec::new();
-    let ready = if is_root() { own_namespace() } else { Err("it takes root".to_owned()) };
+    let ready = roots_namespace();
     let mut skipped = 0;
     for kind in ["ext4", "xfs"] {
         let scratch = share::scratch();
@@ -73,19 +74,17 @@ fn on_disks<T, const N: usize>(
     })
 }
 
-/// The states, of which `cargo test` tries those with one of `share` in the other slot.
-fn states(durability: Durability, share: &[Fellow]) -> Vec<State> {
-    let all = [Fellow::Older, Fellow::Empty, Fellow::TornMiddle];
-    let sizes: &[usize] = if share::is_all() { &[1, 3_000, 20_000] } else { &[1] };
-    let fellows = if share::is_all() { &all } else { share };
-    let mut states = Vec::new();
-    for &size in sizes {
-        for &fellow in fellows {
-            states.push(State { durability, naming: Naming::Plain, size, current: 0, fellow });
-        }
+/// The states of those durabilities, of which `cargo test` tries those with one of `share` in the other slot.
+fn states<'a>(durabilities: &'a [Durability], share: &'a [Fellow]) -> States<'a> {
+    if share::is_all() {
+        let fellows = &[Fellow::Older, Fellow::Empty, Fellow::TornMiddle];
+        States { durabilities, sizes: &[1, 3_000, 20_000], fellows, ..States::default() }
+    } else {
+        States { durabilities, fellows: share, ..States::default() }
     }
-    states
 }
+
+const BOTH: &[Durability] = &[Durability::Power, Durability::Process];
 
 /// What reaches the disk before a power cut, beside what was synced.
 #[derive(Clone, Copy, Debug)]
@@ -103,15 +102,12 @@ impl Before {
             Before::Nothing => {}
             Before::AnotherSync => another_sync(&disk.at),
             Before::Pages(seed) => {
-                let mut chance = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-                for name in case.site.names() {
-                    let Ok(file) = fs::File::open(case.site.dir.join(&name)) else { continue };
+                let mut chance = Chance::new(seed);
+                for path in case.site.paths().keys() {
+                    let Ok(file) = fs::File::open(case.site.dir.join(path)) else { continue };
                     let pages = file.metadata().map_or(0, |meta| meta.len().div_ceil(PAGE));
                     for page in 0..pages {
-                        chance ^= chance << 13;
-                        chance ^= chance >> 7;
-                        chance ^= chance << 17;
-                        if chance >> 63 == 1 {
+                        if chance.one_in(2) {
                             write_page(&file, page);
                         }
                     }
@@ -170,28 +166,21 @@ fn judge_process(case: &Case, effect: &Effect, view: &View, at: &dyn Fn() -> Str
 /// Exercises WRITE-4, WRITE-5, WRITE-6, WRITE-13, WRITE-14, DEL-3, ROT-1, REP-6.
 fn a_power_cut_at_every_system_call(kinds: &[&'static str]) {
     let mut items = Vec::new();
-    for durability in [Durability::Power, Durability::Process] {
-        for state in states(durability, &[Fellow::Older]) {
-            // What it does first may be lost in `process`; the sequence below has such saves.
-            let is_of = |deed: &Deed| {
-                deed.is_of(&state) && (durability == Durability::Power || *deed != Deed::SaveAgain)
-            };
-            for deed in Deed::ALL.into_iter().filter(is_of) {
-                items.push((deed, state, Before::Nothing));
-                if share::is_all() && state.size == 1 {
-                    items.push((deed, state, Before::AnotherSync));
-                }
-            }
+    for (deed, state) in states(BOTH, &[Fellow::Older]).with(&Deed::ALL) {
+        // What it does first may be lost in `process`; the sequence below has such saves.
+        if state.durability == Durability::Process && deed == Deed::SaveAgain {
+            continue;
         }
-        // Of slots of several pages some reach the disk and some do not.
-        let state =
-            |current, fellow| State { durability, naming: Naming::Plain, size: 20_000, current, fellow };
+        items.push((deed, state, Before::Nothing));
+        if share::is_all() && state.size == 1 {
+            items.push((deed, state, Before::AnotherSync));
+        }
+    }
+    // Of slots of several pages some reach the disk and some do not.
+    let deeds = [Deed::Save, Deed::Touch, Deed::SaveGrows, Deed::Create];
+    for (deed, state) in (States { sizes: &[20_000], ..States::default() }).with(&deeds) {
         let seeds = if share::is_all() { 20 } else { 1 };
-        for deed in [Deed::Save, Deed::Touch, Deed::SaveGrows, Deed::Create] {
-            for seed in 0..seeds {
-                items.push((deed, state(0, Fellow::Older), Before::Pages(seed)));
-            }
-        }
+        items.extend((0..seeds).map(|seed| (deed, state, Before::Pages(seed))));
     }
     let [points, old, new, returned] = on_disks(kinds, &items, |disk, (deed, state, before)| {
         let case = Case::new(&disk.at, *deed, *state);
@@ -219,7 +208,7 @@ fn a_power_cut_at_every_system_call(kinds: &[&'static str]) {
             } else {
                 judge_process(&case, &effect, &view, &at);
             }
-            case.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
+            case.site.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
             if !is_there {
                 counts[3] += 1;
                 break;
@@ -241,8 +230,9 @@ fn stepping(case: &Case) -> Child {
         let store = case.site.open(NOW);
         begin();
         for number in 0..STEPS {
-            if let Err(error) = step(&store, number) {
-                return error.class() as u8;
+            let done = step(&store, number);
+            if done.is_err() {
+                return code(&done);
             }
             kill(getpid(), None).expect("no signal");
         }
@@ -253,20 +243,16 @@ fn stepping(case: &Case) -> Child {
 /// Exercises WRITE-4, WRITE-5, WRITE-14.
 fn a_power_cut_within_a_sequence(kinds: &[&'static str]) {
     let mut items = Vec::new();
-    for durability in [Durability::Power, Durability::Process] {
-        for state in states(durability, &[Fellow::Empty]).into_iter().filter(|state| state.size == 1) {
-            items.extend([(state, Before::Nothing), (state, Before::AnotherSync), (state, Before::Pages(1))]);
-        }
+    for state in states(BOTH, &[Fellow::Empty]).all().into_iter().filter(|state| state.size == 1) {
+        items.extend([(state, Before::Nothing), (state, Before::AnotherSync), (state, Before::Pages(1))]);
     }
     let [points, old, new] = on_disks(kinds, &items, |disk, (state, before)| {
         let case = Case::new(&disk.at, Deed::Save, *state);
         case.restore();
         let mut views = vec![case.site.view()];
         let mut child = stepping(&case);
-        while child.step() {
-            if child.call() == libc::SYS_kill {
-                views.push(case.site.view());
-            }
+        while child.go_to_call(libc::SYS_kill) {
+            views.push(case.site.view());
             child.step();
         }
         assert_eq!((child.finish(), views.len()), (0, STEPS + 1));
@@ -306,7 +292,7 @@ fn a_power_cut_within_a_sequence(kinds: &[&'static str]) {
                 }
             }
             counts[0] += 1;
-            case.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
+            case.site.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
             if !is_there {
                 break;
             }
@@ -319,28 +305,19 @@ fn a_power_cut_within_a_sequence(kinds: &[&'static str]) {
     assert!(points > 200 && old > 50 && new > 5, "{points} {old} {new}");
 }
 
-/// A child that saves that number.
-fn saver(case: &Case, number: u64) -> Child {
-    Child::new(|begin| {
-        let store = case.site.open(NOW);
-        begin();
-        let saved = store.update(&id(MAIN).into(), &mut |session| Ok(session.insert("n", &number)?));
-        saved.map_or_else(|error| error.class() as u8, |_| 0)
-    })
-}
-
 /// Exercises WRITE-4. A save by another process after a save, or a creation, that was killed before its sync.
 fn a_power_cut_after_a_killed_writer(kinds: &[&'static str]) {
     let deeds = [Deed::Update, Deed::Insert, Deed::SaveGrows, Deed::Touch];
     let is_all = share::is_all();
-    let mut items = Vec::new();
-    for state in states(Durability::Power, &[Fellow::Older, Fellow::Empty]) {
-        items.extend(deeds.into_iter().filter(|deed| deed.is_of(&state)).map(|deed| (deed, state, None)));
-    }
+    let power = &[Durability::Power];
+    let states = states(power, &[Fellow::Older, Fellow::Empty]);
+    let mut items: Vec<_> =
+        states.with(&deeds).into_iter().map(|(deed, state)| (deed, state, None)).collect();
     // A slot of several pages, of which some reach the disk: after a kill between the write and its sync.
-    let (naming, durability) = (Naming::Plain, Durability::Power);
-    let state = State { durability, naming, size: 20_000, current: 0, fellow: Fellow::Older };
-    items.extend((0..if is_all { 40 } else { 12 }).map(|seed| (Deed::Update, state, Some(seed))));
+    let seeds = if is_all { 40 } else { 12 };
+    for state in (States { durabilities: power, sizes: &[20_000], ..States::default() }).all() {
+        items.extend((0..seeds).map(|seed| (Deed::Update, state, Some(seed))));
+    }
     let [points, cuts] = on_disks(kinds, &items, |disk, (deed, state, seed)| {
         let case = Case::new(&disk.at, *deed, *state);
         let mut counts = [0; 2];
@@ -365,7 +342,7 @@ fn a_power_cut_after_a_killed_writer(kinds: &[&'static str]) {
                     // Nothing was made, so nothing is saved.
                     break;
                 }
-                let mut second = saver(&case, 22);
+                let mut second = saver(&case.site, 22);
                 let is_there = second.go_to(m);
                 let new = case.site.view();
                 Before::Pages(seed.unwrap_or(0) * 10_000 + (n * 100 + m.min(99)) as u64).happens(disk, &case);
@@ -386,7 +363,7 @@ fn a_power_cut_after_a_killed_writer(kinds: &[&'static str]) {
                     counts[1] += 1;
                     assert!(view == new, "{}: it had returned, and is lost", at());
                 }
-                case.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
+                case.site.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
                 if !is_there {
                     break;
                 }
@@ -400,45 +377,47 @@ fn a_power_cut_after_a_killed_writer(kinds: &[&'static str]) {
     assert!(cuts > 20, "{cuts}");
 }
 
+/// Lets it go on to the entry of its sync number `n`, from 0; whether it came to that.
+fn go_to_sync(child: &mut Child, n: usize) -> bool {
+    let mut syncs = 0;
+    while child.step() {
+        if [libc::SYS_fdatasync, libc::SYS_fsync].contains(&child.call()) {
+            if syncs == n {
+                return true;
+            }
+            syncs += 1;
+        }
+        child.step();
+    }
+    false
+}
+
 /// Exercises WRITE-7.
 fn a_power_cut_after_a_failed_sync(kinds: &[&'static str]) {
     if cfg!(not(target_arch = "x86_64")) {
         eprintln!("SKIP a power cut after a failed sync: it sets registers of x86-64");
         return;
     }
-    let mut items = Vec::new();
-    for state in states(Durability::Power, &[Fellow::Older]) {
-        items.extend(Deed::ALL.into_iter().filter(|deed| deed.is_of(&state)).map(|deed| (deed, state)));
-    }
+    let items = states(&[Durability::Power], &[Fellow::Older]).with(&Deed::ALL);
     let [points, survived] = on_disks(kinds, &items, |disk, (deed, state)| {
         let case = Case::new(&disk.at, *deed, *state);
         let effect = Effect::of(&case);
         let mut counts = [0; 2];
+        // The order of a directory's entries, and so which call a sync is, is not the same each time.
         for n in 0.. {
             case.restore();
-            // Which call it is has to be known before it fails.
-            let mut look = case.child();
-            if !look.go_to(n) {
+            disk.sync();
+            let mut child = case.watched_child();
+            if !go_to_sync(&mut child, n) {
                 break;
             }
-            let call = look.call();
-            drop(look);
-            if call != libc::SYS_fdatasync && call != libc::SYS_fsync {
-                continue;
-            }
-            case.restore();
-            disk.sync();
-            let mut child = Child::new(|begin| {
-                let done = case.run(begin);
-                kill(getpid(), None).expect("no signal");
-                done.map_or_else(|error| error.class() as u8, |()| 0)
-            });
-            run(&mut child, n, Fault::Once(Errno::EIO)).expect("a sync");
+            fail(&mut child, Errno::EIO);
             let code = child.finish();
+            assert_ne!(code, LEAKED, "{}", words(&case));
             disk.cut();
             disk.restart();
             let at =
-                || format!("{} on {:?}, its sync at call {n} failed, then the power", words(&case), disk.at);
+                || format!("{} on {:?}, its sync number {n} failed, then the power", words(&case), disk.at);
             let view = case.site.view();
             let seen = effect.judge(&case, &view, &at);
             counts[0] += 1;
@@ -446,10 +425,13 @@ fn a_power_cut_after_a_failed_sync(kinds: &[&'static str]) {
                 counts[1] += 1;
                 assert_eq!(seen, Seen::New, "{}: it had returned, and is lost", at());
             } else if code != ErrorClass::OutcomeUnknown as u8 {
-                let several = matches!(deed, Deed::Sweep | Deed::Repair | Deed::Import);
-                assert!(several || seen == Seen::Old, "{}: it had failed with {code}, and is there", at());
+                assert!(
+                    deed.is_of_several() || seen == Seen::Old,
+                    "{}: it had failed with {code}, and is there",
+                    at()
+                );
             }
-            case.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
+            case.site.go_on().unwrap_or_else(|error| panic!("{}: the next operation: {error}", at()));
         }
         counts
     });

@@ -7,11 +7,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use nix::libc;
-use nix::sys::ptrace;
-use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, fork};
 use sessiondir::{Durability, Options, Session, SessionRef, SessionStore};
+use sessiondir_drivers::child::{Child, name};
 
 fn main() {
     let tests: [(&str, fn()); 5] = [
@@ -24,59 +23,16 @@ fn main() {
     sessiondir_drivers::share::run(&tests);
 }
 
-/// Runs `run` in a child and returns the numbers of the system calls that its second half makes: what is done
-/// between the two stops that `run` is given a function for.
-fn traced(run: impl FnOnce(&dyn Fn())) -> Vec<i64> {
-    // SAFETY: this process has one thread, so the child is as whole as its parent.
-    match unsafe { fork() }.expect("a child") {
-        ForkResult::Child => {
-            ptrace::traceme().expect("traced");
-            run(&|| raise(Signal::SIGSTOP).expect("stopped"));
-            std::process::exit(0);
-        }
-        ForkResult::Parent { child } => {
-            stopped_by(child, Signal::SIGSTOP);
-            ptrace::setoptions(child, ptrace::Options::PTRACE_O_TRACESYSGOOD).expect("set");
-            // The first stop is at the beginning of what is watched.
-            let mut calls = Vec::new();
-            loop {
-                ptrace::syscall(child, None).expect("goes on");
-                match waitpid(child, None).expect("waited") {
-                    WaitStatus::PtraceSyscall(_) => {
-                        let info = ptrace::syscall_info(child).expect("told");
-                        if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
-                            // SAFETY: `op` says which part of the union is valid.
-                            let entry = unsafe { info.u.entry };
-                            let call = i64::try_from(entry.nr).expect("small");
-                            // With debug assertions, the standard library asks whether a descriptor is open before it
-                            // closes it.
-                            if (call, entry.args[1]) != (libc::SYS_fcntl, 1 /* F_GETFD */) {
-                                calls.push(call);
-                            }
-                        }
-                    }
-                    WaitStatus::Stopped(_, Signal::SIGSTOP) => break,
-                    other => panic!("the child ended: {other:?}"),
-                }
-            }
-            ptrace::detach(child, None).expect("detached");
-            assert_eq!(waitpid(child, None).expect("waited"), WaitStatus::Exited(child, 0));
-            // What raise(3) does to stop the child is no part of it: the end of the first stop and the start of the second.
-            let raising = [
-                libc::SYS_getpid,
-                libc::SYS_gettid,
-                libc::SYS_tgkill,
-                libc::SYS_tkill,
-                libc::SYS_rt_sigprocmask,
-            ];
-            calls.retain(|call| !raising.contains(call));
-            calls
-        }
-    }
-}
-
-fn stopped_by(child: Pid, signal: Signal) {
-    assert_eq!(waitpid(child, None).expect("waited"), WaitStatus::Stopped(child, signal));
+/// Runs `run` in a child and returns the names of the system calls that it makes between the two times that it calls what
+/// it is given.
+fn traced(run: impl FnOnce(&dyn Fn())) -> String {
+    let mut child = Child::new(|stop| {
+        run(stop);
+        0
+    });
+    let calls = child.calls();
+    assert_eq!(child.finish(), 0);
+    calls.iter().filter(|call| !call.is_of_std).map(|call| name(call.number)).collect::<Vec<_>>().join(" ")
 }
 
 fn store(dir: &Path, durability: Durability) -> (sessiondir::DirectoryStore, SessionRef) {
@@ -91,21 +47,6 @@ fn store(dir: &Path, durability: Durability) -> (sessiondir::DirectoryStore, Ses
 /// The memory allocator has grown the heap and the lock file is open after a few runs.
 const WARM: usize = 20;
 
-fn names(calls: &[i64]) -> String {
-    let name = |call: &i64| match *call {
-        libc::SYS_openat => "openat".to_owned(),
-        libc::SYS_fstat => "fstat".to_owned(),
-        libc::SYS_newfstatat => "fstatat".to_owned(),
-        libc::SYS_read => "read".to_owned(),
-        libc::SYS_pwrite64 => "pwrite".to_owned(),
-        libc::SYS_fdatasync => "fdatasync".to_owned(),
-        libc::SYS_fcntl => "fcntl".to_owned(),
-        libc::SYS_close => "close".to_owned(),
-        other => format!("system call {other}"),
-    };
-    calls.iter().map(name).collect::<Vec<_>>().join(" ")
-}
-
 /// Exercises READ-1, READ-2.
 fn a_load_makes_four_system_calls() {
     let tmp = tempfile::tempdir().expect("a temporary directory");
@@ -117,7 +58,7 @@ fn a_load_makes_four_system_calls() {
         stop();
         assert!(loaded.expect("loads").is_some());
     });
-    assert_eq!(names(&calls), "openat fstat read close");
+    assert_eq!(calls, "openat fstat read close");
 }
 
 const SAVE: [(Durability, &str); 2] = [
@@ -142,7 +83,7 @@ fn a_save_in_place_makes_these_system_calls() {
             stop();
             saved.expect("saved");
         });
-        assert_eq!(names(&calls), expected);
+        assert_eq!(calls, expected);
     }
 }
 
@@ -164,7 +105,7 @@ fn a_touch_makes_the_calls_of_a_load_and_a_save() {
             stop();
             assert!(touched.expect("touched"));
         });
-        assert_eq!(names(&calls), format!("openat fstat read close {expected}"));
+        assert_eq!(calls, format!("openat fstat read close {expected}"));
     }
 }
 

@@ -6,11 +6,8 @@ use sessiondir::names::{EntryType, classify};
 use sessiondir::record::decode_record;
 use sessiondir::{Durability, Error, Marker, Naming, SessionId, UnixMillis, probe};
 
+use crate::session_file::{ID, NOW};
 use crate::{PROPERTIES, seeds};
-
-/// The session whose file the inputs of `session_file` are, and when they are read.
-const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
-const NOW: u64 = 1_735_689_600_000;
 
 /// A line for each input of the corpus that other implementations can use: property, file and result, with tabs between.
 #[must_use]

@@ -12,9 +12,9 @@ use crate::oracle::{self, Opinion, Whole};
 use crate::{choice, memory};
 
 /// The session whose file it is, where the record does not say.
-const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+pub(crate) const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 /// The middle of the clocks that files are read by: 2025-01-01, which is when those of the fixtures were created.
-const NOW: u64 = 1_735_689_600_000;
+pub(crate) const NOW: u64 = 1_735_689_600_000;
 const DAY: u64 = 86_400_000;
 /// What judging may hold at once for each byte of the file, and beside it.
 const BYTES_FOR_EACH: usize = 12;
