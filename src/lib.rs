@@ -44,6 +44,7 @@
 //! | [`check`] | the checker; it does not use `store` | 11 |
 //! | [`repair`] | mending what the checker finds | 10.10 |
 //! | [`convert`] | copying a store into one of another naming | |
+//! | `conformance` | the kit that tests other implementations, and this one's driver (feature `conformance`) | 19 |
 //! | `session3` | the importer of Session3's directories (feature `session3`) | 20 |
 //! | `probe` | the insides as pure functions, for the fuzzer (feature `seam`) | |
 //!
@@ -56,6 +57,8 @@
 
 pub mod acceptance;
 pub mod check;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod convert;
 pub(crate) mod counters;
 pub(crate) mod dir;

@@ -4,6 +4,8 @@
 mod cbor;
 mod check;
 mod completions;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod convert;
 mod delete;
 #[cfg(feature = "session3")]
@@ -147,6 +149,8 @@ enum Command {
     #[cfg(feature = "session3")]
     #[command(subcommand)]
     Import(import::Import),
+    #[cfg(feature = "conformance")]
+    Conformance(conformance::Conformance),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -167,6 +171,8 @@ impl Command {
             Command::Convert(convert) => return Some(&convert.source),
             #[cfg(feature = "session3")]
             Command::Import(import::Import::Session3(import)) => &import.store,
+            #[cfg(feature = "conformance")]
+            Command::Conformance(_) => return None,
             Command::Completions(_) | Command::Man(_) => return None,
         };
         Some(&store.dir)
@@ -186,6 +192,8 @@ impl Command {
             Command::Convert(convert) => convert.run(common, output),
             #[cfg(feature = "session3")]
             Command::Import(import) => import.run(common, output),
+            #[cfg(feature = "conformance")]
+            Command::Conformance(conformance) => conformance.run(common, output),
             Command::Completions(completions) => completions.run(output),
             Command::Man(man) => man.run(output),
         }
