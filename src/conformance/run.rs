@@ -60,6 +60,9 @@ pub enum Stage<'a> {
 /// # Errors
 /// The driver does not start or does not say `hello`; there is no directory for temporary files; no case is of
 /// that class and name.
+///
+/// # Panics
+/// The kit is at fault: two of its cases have one name, or it makes a request that is none.
 pub fn run(config: &Config, tell: &mut dyn FnMut(Stage<'_>)) -> io::Result<Report> {
     let commands = Commands {
         implementation: config.driver.clone(),
