@@ -15,6 +15,7 @@
 mod bench;
 mod case;
 mod cases;
+mod driver;
 mod process;
 mod protocol;
 mod report;
@@ -22,5 +23,6 @@ mod run;
 mod vectors;
 
 pub use case::Class;
+pub use driver::driver;
 pub use report::{Grade, Report, Result};
 pub use run::{Config, Stage, run};

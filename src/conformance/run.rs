@@ -13,6 +13,9 @@ use super::case::{Case, Class, Failure};
 use super::cases;
 use super::report::{Grade, Report, Result as CaseResult};
 
+/// After so many cases in a row without an answer the others are not tried: each would take as long.
+const MOST_HANGS: usize = 5;
+
 /// How the kit is run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -97,15 +100,22 @@ pub fn run(config: &Config, tell: &mut dyn FnMut(Stage<'_>)) -> io::Result<Repor
     let home = tempfile::Builder::new().prefix("sessiondir-conformance-").tempdir()?;
     let scratch = home.path().join("case");
     let mut bench = Bench::new(&commands, &hello, scratch.clone(), config.class);
-    let mut results = Vec::new();
+    let (mut results, mut hangs) = (Vec::new(), 0);
     for (number, case) in applicable.iter().enumerate() {
         tell(Stage::Begins(number, applicable.len(), &case.id));
         fs::create_dir(&scratch)?;
         let begun = Instant::now();
-        let (grade, message) = match (case.run)(&mut bench) {
+        let outcome = if hangs < MOST_HANGS {
+            (case.run)(&mut bench)
+        } else {
+            let why = format!("not tried: {MOST_HANGS} cases in a row before it had no answer");
+            Err(Failure::Hang(why))
+        };
+        let (grade, message) = match outcome {
             Ok(()) => (Grade::Passed, String::new()),
             Err(failure) => message(failure),
         };
+        hangs = if grade == Grade::Hang { hangs + 1 } else { 0 };
         if matches!(grade, Grade::Errored | Grade::Hang) {
             bench.discard_driver();
         }
