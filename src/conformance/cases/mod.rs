@@ -1,5 +1,8 @@
 //! The cases. Each file is one kind of them.
 
+mod attributes;
+mod encode;
+mod scenarios;
 mod vectors;
 
 use super::case::Case;
@@ -8,5 +11,8 @@ use super::case::Case;
 pub(crate) fn all() -> Vec<Case> {
     let mut all = Vec::new();
     all.extend(vectors::cases());
+    all.extend(encode::cases());
+    all.extend(scenarios::cases());
+    all.extend(attributes::cases());
     all
 }
