@@ -8,7 +8,7 @@ mod session;
 
 pub use finding::{Finding, FindingKind, Place};
 pub(crate) use judge::{Judge, Judged};
-#[cfg(feature = "seam")]
+#[cfg(any(feature = "seam", feature = "conformance"))]
 pub(crate) use session::findings_in;
 
 use std::ops::ControlFlow;

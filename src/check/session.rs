@@ -205,7 +205,7 @@ impl Look<'_> {
 }
 
 /// What a check reports of the bytes of a session's file.
-#[cfg(feature = "seam")]
+#[cfg(any(feature = "seam", feature = "conformance"))]
 pub(crate) fn findings_in(file: &[u8], marker: &Marker, name: &FileName, now: UnixMillis) -> Vec<Finding> {
     let place = Place::Session(name.session().clone());
     let mut look = Look { marker, now, name, place, seen: Seen::default() };

@@ -6,6 +6,8 @@ mod check;
 mod completions;
 #[cfg(feature = "conformance")]
 mod conformance;
+#[cfg(feature = "conformance")]
+mod conformance_driver;
 mod convert;
 mod delete;
 #[cfg(feature = "session3")]
@@ -151,6 +153,9 @@ enum Command {
     Import(import::Import),
     #[cfg(feature = "conformance")]
     Conformance(conformance::Conformance),
+    #[cfg(feature = "conformance")]
+    #[command(hide = true)]
+    ConformanceDriver(conformance_driver::ConformanceDriver),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -172,7 +177,7 @@ impl Command {
             #[cfg(feature = "session3")]
             Command::Import(import::Import::Session3(import)) => &import.store,
             #[cfg(feature = "conformance")]
-            Command::Conformance(_) => return None,
+            Command::Conformance(_) | Command::ConformanceDriver(_) => return None,
             Command::Completions(_) | Command::Man(_) => return None,
         };
         Some(&store.dir)
@@ -194,6 +199,8 @@ impl Command {
             Command::Import(import) => import.run(common, output),
             #[cfg(feature = "conformance")]
             Command::Conformance(conformance) => conformance.run(common, output),
+            #[cfg(feature = "conformance")]
+            Command::ConformanceDriver(driver) => Ok(driver.run()),
             Command::Completions(completions) => completions.run(output),
             Command::Man(man) => man.run(output),
         }

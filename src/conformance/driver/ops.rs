@@ -7,18 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::check::{Event, check};
+use crate::names::{EntryType, classify};
+use crate::sweep::SweepOptions;
+use crate::{DirectoryStore, Error, Options, Session, SessionId, SessionRef, SessionStore, UnixMillis, init};
 use serde_json::{Value, json};
-use sessiondir::check::{Event, check};
-use sessiondir::names::{EntryType, classify};
-use sessiondir::sweep::SweepOptions;
-use sessiondir::{
-    DirectoryStore, Error, Options, Session, SessionId, SessionRef, SessionStore, UnixMillis, init,
-};
 
-use crate::changes::Changes;
-use crate::record::{self, finding_json};
-use crate::request::{Done, Fail, Request, number};
-use crate::typed;
+use super::changes::Changes;
+use super::record::{self, finding_json};
+use super::request::{Done, Fail, Request, number};
+use super::typed;
 
 thread_local! {
     /// The `now` of the request that this thread is carrying out. A store asks for the time on the thread that calls it.
@@ -44,7 +42,7 @@ impl Opened {
 
 /// What the driver keeps from request to request.
 #[derive(Default)]
-pub(crate) struct State {
+pub(super) struct State {
     opened: Mutex<BTreeMap<String, Arc<Opened>>>,
     /// By the names of store and session.
     kept: Mutex<BTreeMap<(String, String), Session>>,
@@ -88,7 +86,7 @@ impl State {
 }
 
 /// Carries out a request: all but `lock`, and `stop`.
-pub(crate) fn perform(state: &State, request: &Request) -> Done<Value> {
+pub(super) fn perform(state: &State, request: &Request) -> Done<Value> {
     NOW.set(request.now()?);
     match request.op() {
         "hello" => Ok(hello()),
@@ -277,7 +275,7 @@ fn findings(opened: &Opened) -> Done<Value> {
 }
 
 /// Runs `within` while the session's lock is held: within the function of an update, which changes nothing.
-pub(crate) fn with_lock(state: &State, request: &Request, within: &mut dyn FnMut()) -> Done<Value> {
+pub(super) fn with_lock(state: &State, request: &Request, within: &mut dyn FnMut()) -> Done<Value> {
     NOW.set(request.now()?);
     if request.thread().is_none() {
         return Err(Fail::Bad("no `thread`: one that holds a lock can do nothing else".to_owned()));

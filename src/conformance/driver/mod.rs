@@ -2,8 +2,7 @@
 //! answers.
 //!
 //! ```sh
-//! cargo build --example driver
-//! echo '{"request": 1, "op": "hello", "protocol": 1}' | target/debug/examples/driver
+//! echo '{"request": 1, "op": "hello", "protocol": 1}' | sessiondir conformance-driver
 //! ```
 //!
 //! It is written as any program that uses the crate: what it can only have of the crate's insides is the findings of
@@ -29,7 +28,9 @@ use serde_json::{Value, json};
 use ops::State;
 use request::{Done, Fail, Request, answer};
 
-fn main() -> ExitCode {
+/// Answers requests on the standard input until it ends: the reference implementation's driver.
+#[must_use]
+pub fn driver() -> ExitCode {
     let mut threads = Threads::default();
     let mut input = io::stdin().lock();
     let mut line = Vec::new();

@@ -2,16 +2,16 @@
 
 use std::fs;
 
+use crate::check::{Finding, findings_in};
+use crate::record::{decode_record, encode_record};
+use crate::{Durability, Marker, Naming, Session, SessionRef};
 use ciborium::Value as Cbor;
 use serde_json::{Value, json};
-use sessiondir::check::Finding;
-use sessiondir::record::{decode_record, encode_record};
-use sessiondir::{Durability, Marker, Naming, Session, SessionRef, probe};
 use sha2::{Digest, Sha256};
 
-use crate::changes::Changes;
-use crate::request::{Done, Fail, Request, key, number, text};
-use crate::typed;
+use super::changes::Changes;
+use super::request::{Done, Fail, Request, key, number, text};
+use super::typed;
 
 const TAG_CBOR: u64 = 55_799;
 const TAG_SESD: u64 = 0x5345_5344;
@@ -20,7 +20,7 @@ const TAG_SESD: u64 = 0x5345_5344;
 const KEYS: [&str; 12] =
     ["id", "key", "rev", "created", "accessed", "expires", "idle", "user", "addr", "tokens", "csrf", "data"];
 
-pub(crate) fn decode(request: &Request) -> Done<Value> {
+pub(super) fn decode(request: &Request) -> Done<Value> {
     let path = request.text("path")?;
     let record = fs::read(path).map_err(|error| Fail::Bad(format!("cannot read {path}: {error}")))?;
     let (seq, session) = decode_record(&record)?;
@@ -35,7 +35,7 @@ pub(crate) fn decode(request: &Request) -> Done<Value> {
     }))
 }
 
-pub(crate) fn encode(request: &Request) -> Done<Value> {
+pub(super) fn encode(request: &Request) -> Done<Value> {
     let members = request.get("session").ok_or_else(|| Fail::Bad("no `session`".to_owned()))?;
     // Under a seq of no meaning: the one that counts is given below, and is the crate's to refuse.
     let (_, mut session) = decode_record(&bare(members)?).map_err(|error| {
@@ -98,7 +98,7 @@ fn sort(value: &mut Cbor) {
 }
 
 /// The entries of a session that the crate keeps but does not show: its record has them.
-pub(crate) fn other(session: &Session) -> Done<Vec<(Cbor, Cbor)>> {
+pub(super) fn other(session: &Session) -> Done<Vec<(Cbor, Cbor)>> {
     let bad = || Fail::Bad("the crate has encoded what is no record".to_owned());
     let parse = |bytes: &[u8]| ciborium::from_reader::<Cbor, _>(bytes).map_err(|_| bad());
     let Cbor::Tag(TAG_CBOR, inner) = parse(&encode_record(2, session)?)? else { return Err(bad()) };
@@ -122,9 +122,10 @@ fn findings(record: &[u8], seq: u64, session: &Session, reference: &SessionRef) 
     let mut file = vec![0; 2 * slot];
     file[base..base + record.len()].copy_from_slice(record);
     let marker = Marker::new(naming_of(reference), Durability::Power);
-    let judged = probe::judge(&file, reference, &marker, session.accessed());
-    let judged = judged.ok_or_else(|| Fail::Bad("a session without a file name".to_owned()))?;
-    let of_bytes = judged.findings.iter().filter_map(|finding| {
+    let name = reference.file_name(marker.naming);
+    let name = name.ok_or_else(|| Fail::Bad("a session without a file name".to_owned()))?;
+    let found = findings_in(&file, &marker, &name, session.accessed());
+    let of_bytes = found.iter().filter_map(|finding| {
         let mut out = finding_json(finding);
         out["offset"] = json!(finding.offset? - base as u64);
         Some(out)
@@ -133,7 +134,7 @@ fn findings(record: &[u8], seq: u64, session: &Session, reference: &SessionRef) 
 }
 
 /// A finding, without its place.
-pub(crate) fn finding_json(finding: &Finding) -> Value {
+pub(super) fn finding_json(finding: &Finding) -> Value {
     let mut out = json!({
         "finding": finding.kind.name(),
         "rule": finding.rule.id(),

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use crate::{Session, UnixMillis};
 use ciborium::Value as Cbor;
 use serde_json::Value;
-use sessiondir::{Session, UnixMillis};
 
-use crate::request::{Done, Fail, is_decimal, number, text, time};
-use crate::typed::{pairs, to_cbor};
+use super::request::{Done, Fail, is_decimal, number, text, time};
+use super::typed::{pairs, to_cbor};
 
 /// What is to be changed, understood as a whole before anything is. A member that is to be removed is `Some(None)`.
 #[derive(Default)]
-pub(crate) struct Changes {
+pub(super) struct Changes {
     set: Vec<(String, Cbor)>,
     remove: Vec<String>,
     add: Vec<(String, i128)>,
@@ -27,7 +27,7 @@ pub(crate) struct Changes {
 const FIELDS: [&str; 6] = ["user", "expires", "idle", "csrf", "addr", "tokens"];
 
 impl Changes {
-    pub(crate) fn parse(changes: &Value) -> Done<Changes> {
+    pub(super) fn parse(changes: &Value) -> Done<Changes> {
         let members = changes.as_object().ok_or_else(|| Fail::Bad("no object in `changes`".to_owned()))?;
         let mut out = Changes::default();
         for (member, value) in members {
@@ -42,7 +42,7 @@ impl Changes {
     }
 
     /// What makes a new session the one that fixtures/README.md writes so.
-    pub(crate) fn of_session(session: &Value) -> Done<Changes> {
+    pub(super) fn of_session(session: &Value) -> Done<Changes> {
         let mut out = Changes::default();
         if let Some(data) = session.get("data") {
             out.set = pairs(data)?;
@@ -71,7 +71,7 @@ impl Changes {
         Ok(())
     }
 
-    pub(crate) fn apply(&self, session: &mut Session) -> Done<()> {
+    pub(super) fn apply(&self, session: &mut Session) -> Done<()> {
         for (key, value) in &self.set {
             session.insert(key, value)?;
         }

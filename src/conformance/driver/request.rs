@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use crate::error::ValueError;
+use crate::{Durability, Error, Key, Naming, SessionId, SessionRef, UnixMillis};
 use serde_json::{Value, json};
-use sessiondir::error::ValueError;
-use sessiondir::{Durability, Error, Key, Naming, SessionId, SessionRef, UnixMillis};
 
-use crate::typed::unhex;
+use super::typed::unhex;
 
 /// Why a request was not done.
-pub(crate) enum Fail {
+pub(super) enum Fail {
     /// The crate's error.
     Error(Error),
     /// A number that the crate's types do not take, so that there is no call that could refuse it.
@@ -20,7 +20,7 @@ pub(crate) enum Fail {
     Bad(String),
 }
 
-pub(crate) type Done<T> = Result<T, Fail>;
+pub(super) type Done<T> = Result<T, Fail>;
 
 impl From<Error> for Fail {
     fn from(error: Error) -> Self {
@@ -35,7 +35,7 @@ impl From<ValueError> for Fail {
 }
 
 /// The answer to the request of that number.
-pub(crate) fn answer(number: &Value, done: Done<Value>) -> Value {
+pub(super) fn answer(number: &Value, done: Done<Value>) -> Value {
     let (member, value) = match done {
         Ok(value) => ("ok", value),
         Err(Fail::Error(error)) => ("error", error_json(&error)),
@@ -56,7 +56,7 @@ fn error_json(error: &Error) -> Value {
 }
 
 /// A request: an object that has a number and an op.
-pub(crate) struct Request {
+pub(super) struct Request {
     number: Value,
     op: String,
     members: Value,
@@ -66,7 +66,7 @@ impl Request {
     /// # Errors
     /// What is wrong with it, and its number, null where it has none: that is no answer to anything, but the runner
     /// then need not wait for one.
-    pub(crate) fn parse(line: &[u8]) -> Result<Request, (Value, Fail)> {
+    pub(super) fn parse(line: &[u8]) -> Result<Request, (Value, Fail)> {
         let members: Value = serde_json::from_slice(line)
             .map_err(|error| (Value::Null, Fail::Bad(format!("a line that is no JSON: {error}"))))?;
         let number = members["request"].clone();
@@ -79,46 +79,46 @@ impl Request {
         }
     }
 
-    pub(crate) fn number(&self) -> &Value {
+    pub(super) fn number(&self) -> &Value {
         &self.number
     }
 
-    pub(crate) fn op(&self) -> &str {
+    pub(super) fn op(&self) -> &str {
         &self.op
     }
 
-    pub(crate) fn thread(&self) -> Option<String> {
+    pub(super) fn thread(&self) -> Option<String> {
         self.members["thread"].as_str().map(str::to_owned)
     }
 
-    pub(crate) fn get(&self, member: &str) -> Option<&Value> {
+    pub(super) fn get(&self, member: &str) -> Option<&Value> {
         self.members.get(member)
     }
 
-    pub(crate) fn text(&self, member: &str) -> Done<&str> {
+    pub(super) fn text(&self, member: &str) -> Done<&str> {
         text(&self.members, member)
     }
 
     /// The name of the store that it is about.
-    pub(crate) fn store(&self) -> &str {
+    pub(super) fn store(&self) -> &str {
         self.members["store"].as_str().unwrap_or_default()
     }
 
-    pub(crate) fn now(&self) -> Done<Option<UnixMillis>> {
+    pub(super) fn now(&self) -> Done<Option<UnixMillis>> {
         self.get("now").map(|_| time(&self.members, "now")).transpose()
     }
 
     /// `wait_ms`.
-    pub(crate) fn wait(&self) -> Done<Option<Duration>> {
+    pub(super) fn wait(&self) -> Done<Option<Duration>> {
         self.get("wait_ms").map(|_| Ok(Duration::from_millis(self.count("wait_ms")?))).transpose()
     }
 
     /// A JSON number.
-    pub(crate) fn count(&self, member: &str) -> Done<u64> {
+    pub(super) fn count(&self, member: &str) -> Done<u64> {
         self.members[member].as_u64().ok_or_else(|| Fail::Bad(format!("no number in `{member}`")))
     }
 
-    pub(crate) fn naming(&self) -> Done<Naming> {
+    pub(super) fn naming(&self) -> Done<Naming> {
         match self.text("naming")? {
             "plain" => Ok(Naming::Plain),
             "hashed" => Ok(Naming::Hashed),
@@ -126,7 +126,7 @@ impl Request {
         }
     }
 
-    pub(crate) fn durability(&self) -> Done<Durability> {
+    pub(super) fn durability(&self) -> Done<Durability> {
         match self.text("durability")? {
             "power" => Ok(Durability::Power),
             "process" => Ok(Durability::Process),
@@ -135,7 +135,7 @@ impl Request {
     }
 
     /// The bytes in `text` or `hex`.
-    pub(crate) fn bytes(&self) -> Done<Vec<u8>> {
+    pub(super) fn bytes(&self) -> Done<Vec<u8>> {
         match self.get("hex") {
             Some(_) => unhex(self.text("hex")?),
             None => Ok(self.text("text")?.as_bytes().to_vec()),
@@ -143,7 +143,7 @@ impl Request {
     }
 
     /// The session in `id` or `key`.
-    pub(crate) fn session(&self) -> Done<SessionRef> {
+    pub(super) fn session(&self) -> Done<SessionRef> {
         match self.get("key") {
             Some(_) => Ok(key(self.text("key")?)?.into()),
             None => Ok(SessionId::new(self.text("id")?)?.into()),
@@ -151,16 +151,16 @@ impl Request {
     }
 }
 
-pub(crate) fn text<'a>(members: &'a Value, member: &str) -> Done<&'a str> {
+pub(super) fn text<'a>(members: &'a Value, member: &str) -> Done<&'a str> {
     members[member].as_str().ok_or_else(|| Fail::Bad(format!("no text in `{member}`")))
 }
 
-pub(crate) fn key(digits: &str) -> Done<Key> {
+pub(super) fn key(digits: &str) -> Done<Key> {
     Key::from_hex(digits.as_bytes()).ok_or_else(|| Fail::Bad("a key has 64 digits 0-9a-f".to_owned()))
 }
 
 /// A number that is written as a text.
-pub(crate) fn number(members: &Value, member: &str) -> Done<u64> {
+pub(super) fn number(members: &Value, member: &str) -> Done<u64> {
     let digits = text(members, member)?;
     if !is_decimal(digits) {
         return Err(Fail::Bad(format!("no decimal digits in `{member}`")));
@@ -169,14 +169,14 @@ pub(crate) fn number(members: &Value, member: &str) -> Done<u64> {
 }
 
 /// A time that is written as a text, in milliseconds.
-pub(crate) fn time(members: &Value, member: &str) -> Done<UnixMillis> {
+pub(super) fn time(members: &Value, member: &str) -> Done<UnixMillis> {
     let millis = number(members, member)?;
     let beyond = || Fail::Value(format!("`{member}` is beyond the year 9999: {millis}"));
     UnixMillis::from_millis(millis).ok_or_else(beyond)
 }
 
 /// Whether it is an integer of whatever size.
-pub(crate) fn is_decimal(text: &str) -> bool {
+pub(super) fn is_decimal(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,17 +1,17 @@
 //! Sessions and values as fixtures/README.md writes them: typed JSON.
 
+use crate::{Naming, Session};
 use ciborium::Value as Cbor;
 use serde_json::{Value, json};
-use sessiondir::{Naming, Session};
 
-use crate::record;
-use crate::request::{Done, Fail, is_decimal};
+use super::record;
+use super::request::{Done, Fail, is_decimal};
 
 /// A session of a store of that naming.
-pub(crate) fn session(session: &Session, naming: Naming) -> Done<Value> {
+pub(super) fn session(session: &Session, naming: Naming) -> Done<Value> {
     let mut out = match (naming, session.reference()) {
         (Naming::Plain, Some(reference)) if reference.id().is_some() => {
-            json!({ "id": reference.id().map(sessiondir::SessionId::expose) })
+            json!({ "id": reference.id().map(crate::SessionId::expose) })
         }
         (_, Some(reference)) => json!({ "key": reference.key().to_hex() }),
         (_, None) => return Err(Fail::Bad("a session without a name".to_owned())),
@@ -76,7 +76,7 @@ fn pair((key, value): &(Cbor, Cbor)) -> Done<Value> {
 }
 
 /// The value that typed JSON stands for. What the format cannot hold is for the crate to refuse.
-pub(crate) fn to_cbor(typed: &Value) -> Done<Cbor> {
+pub(super) fn to_cbor(typed: &Value) -> Done<Cbor> {
     let bad = || Fail::Bad("no typed JSON".to_owned());
     let members = typed.as_object().filter(|members| members.len() == 1).ok_or_else(bad)?;
     let (kind, inner) = members.iter().next().ok_or_else(bad)?;
@@ -110,7 +110,7 @@ fn integer(decimal: &str) -> Done<Cbor> {
 }
 
 /// A list of `[key, typed JSON]`.
-pub(crate) fn pairs(list: &Value) -> Done<Vec<(String, Cbor)>> {
+pub(super) fn pairs(list: &Value) -> Done<Vec<(String, Cbor)>> {
     let bad = || Fail::Bad("no list of [key, typed JSON]".to_owned());
     let list = list.as_array().ok_or_else(bad)?;
     list.iter()
@@ -131,12 +131,12 @@ fn repeat(digits: &str, times: usize) -> Done<Vec<u8>> {
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-pub(crate) fn unhex(digits: &str) -> Done<Vec<u8>> {
+pub(super) fn unhex(digits: &str) -> Done<Vec<u8>> {
     let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let byte = |pair: &[u8]| match pair {
         [high, low] => Some(value(*high)? << 4 | value(*low)?),
