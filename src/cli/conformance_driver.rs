@@ -1,20 +1,32 @@
-//! `sessiondir conformance-driver`: this implementation's end of the kit's protocol, and the kit's referee.
+//! `sessiondir conformance-driver`: the other side of the kit's protocol, for `sessiondir conformance` itself.
+
+use std::process::ExitCode;
 
 use clap::Args;
+use sessiondir::conformance::{Kind, driver, referee};
 
 use super::Status;
 
-/// Answer the conformance kit's requests, as the reference implementation.
+/// The reference implementation's driver for the conformance kit, or the kit's own locker.
 #[derive(Args)]
-pub(super) struct ConformanceDriver {}
+pub(super) struct ConformanceDriver {
+    /// Instead: raw fcntl locks that are owned by the process, over the whole lock file
+    #[arg(long, conflicts_with = "referee_ofd")]
+    referee_process: bool,
+    /// Instead: raw fcntl locks that are owned by the open file description, over the session's byte
+    #[arg(long)]
+    referee_ofd: bool,
+}
 
 impl ConformanceDriver {
-    #[allow(clippy::unused_self, reason = "as every subcommand")]
     pub(super) fn run(&self) -> Status {
-        if sessiondir::conformance::driver() == std::process::ExitCode::SUCCESS {
-            Status::Clean
+        let ended = if self.referee_process {
+            referee(Kind::Process)
+        } else if self.referee_ofd {
+            referee(Kind::Ofd)
         } else {
-            Status::CouldNot
-        }
+            driver()
+        };
+        if ended == ExitCode::SUCCESS { Status::Clean } else { Status::CouldNot }
     }
 }

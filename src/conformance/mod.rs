@@ -18,11 +18,13 @@ mod cases;
 mod driver;
 mod process;
 mod protocol;
+mod referee;
 mod report;
 mod run;
 mod vectors;
 
 pub use case::Class;
 pub use driver::driver;
+pub use referee::{Kind, referee};
 pub use report::{Grade, Report, Result};
 pub use run::{Config, Stage, run};

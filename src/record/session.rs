@@ -411,19 +411,6 @@ impl Session {
         self.rev == 1 || self.content.unknown.encoded(IMPORTED) == Some(&*imported(self.rev))
     }
 
-    /// The session as that revision under `reference`.
-    #[cfg(feature = "conformance")]
-    pub(crate) fn stored_as(mut self, reference: SessionRef, rev: u64) -> Session {
-        (self.reference, self.rev) = (Some(reference), rev);
-        self
-    }
-
-    /// The entries that this version does not know, with their encoded values.
-    #[cfg(feature = "conformance")]
-    pub(crate) fn unknown(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
-        self.content.unknown.iter()
-    }
-
     /// The first revision of a session under `reference`.
     pub(crate) fn first(&self, reference: SessionRef) -> Session {
         Session { reference: Some(reference), rev: 1, ..self.clone() }

@@ -1,0 +1,147 @@
+//! Records that stand alone: `decode` and `encode`.
+
+use std::fs;
+
+use crate::check::{Finding, findings_in};
+use crate::record::{decode_record, encode_record};
+use crate::{Durability, Marker, Naming, Session, SessionRef};
+use ciborium::Value as Cbor;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::changes::Changes;
+use super::request::{Done, Fail, Request, key, number, text};
+use super::typed;
+
+const TAG_CBOR: u64 = 55_799;
+const TAG_SESD: u64 = 0x5345_5344;
+
+/// The keys of section 7.3 of SPEC.md. What else is in a body is `other`.
+const KEYS: [&str; 12] =
+    ["id", "key", "rev", "created", "accessed", "expires", "idle", "user", "addr", "tokens", "csrf", "data"];
+
+pub(super) fn decode(request: &Request) -> Done<Value> {
+    let path = request.text("path")?;
+    let record = fs::read(path).map_err(|error| Fail::Bad(format!("cannot read {path}: {error}")))?;
+    let (seq, session) = decode_record(&record)?;
+    let Some(reference) = session.reference() else {
+        return Err(Fail::Bad("a record of no session was decoded".to_owned()));
+    };
+    let naming = naming_of(reference);
+    Ok(json!({
+        "seq": seq.to_string(),
+        "session": typed::session(&session, naming)?,
+        "findings": findings(&record, seq, &session, reference)?,
+    }))
+}
+
+pub(super) fn encode(request: &Request) -> Done<Value> {
+    let members = request.get("session").ok_or_else(|| Fail::Bad("no `session`".to_owned()))?;
+    // Under a seq of no meaning: the one that counts is given below, and is the crate's to refuse.
+    let (_, mut session) = decode_record(&bare(members)?).map_err(|error| {
+        Fail::Bad(format!("no session can have such a name, rev, time or other: {error}"))
+    })?;
+    Changes::of_session(members)?.apply(&mut session)?;
+    let seq = request.text("seq")?.parse().map_err(|_| Fail::Bad("no number in `seq`".to_owned()))?;
+    Ok(json!({ "record": typed::hex(&encode_record(seq, &session)?) }))
+}
+
+/// A record of nothing but what a store alone sets: name, rev and times, and the entries that the crate does not know
+/// and keeps. The crate gives a program no way to choose them. All else is given to the session by the crate's calls,
+/// and encoded by it.
+fn bare(members: &Value) -> Done<Vec<u8>> {
+    let int = |member: &str| Done::Ok(Cbor::from(number(members, member)?));
+    let mut entries = vec![
+        ("rev".to_owned(), int("rev")?),
+        ("created".to_owned(), int("created")?),
+        ("accessed".to_owned(), int("accessed")?),
+    ];
+    entries.push(match members.get("key") {
+        Some(_) => ("key".to_owned(), Cbor::Bytes(key(text(members, "key")?)?.as_bytes().to_vec())),
+        None => ("id".to_owned(), Cbor::Text(text(members, "id")?.to_owned())),
+    });
+    if let Some(other) = members.get("other") {
+        entries.extend(typed::pairs(other)?);
+    }
+    let mut body = Cbor::Map(entries.into_iter().map(|(key, value)| (Cbor::Text(key), value)).collect());
+    sort(&mut body);
+    let parts = [Cbor::from(1), Cbor::Array(vec![]), Cbor::from(2), Cbor::Bytes(bytes_of(&body)?)];
+    let mut record = vec![0xd9, 0xd9, 0xf7, 0xda, 0x53, 0x45, 0x53, 0x44, 0x85];
+    for part in &parts {
+        record.extend(bytes_of(part)?);
+    }
+    let digest = Sha256::digest(&record);
+    record.extend(bytes_of(&Cbor::Bytes(digest.to_vec()))?);
+    Ok(record)
+}
+
+fn bytes_of(value: &Cbor) -> Done<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(value, &mut bytes)
+        .map_err(|error| Fail::Bad(format!("cannot be encoded: {error}")))?;
+    Ok(bytes)
+}
+
+/// Puts maps into the order of VAL-8.
+fn sort(value: &mut Cbor) {
+    match value {
+        Cbor::Array(items) => items.iter_mut().for_each(sort),
+        Cbor::Map(entries) => {
+            entries.iter_mut().for_each(|(_, value)| sort(value));
+            entries.sort_by(|(a, _), (b, _)| {
+                let (a, b) = (a.as_text().unwrap_or_default(), b.as_text().unwrap_or_default());
+                (a.len(), a).cmp(&(b.len(), b))
+            });
+        }
+        _ => {}
+    }
+}
+
+/// The entries of a session that the crate keeps but does not show: its record has them.
+pub(super) fn other(session: &Session) -> Done<Vec<(Cbor, Cbor)>> {
+    let bad = || Fail::Bad("the crate has encoded what is no record".to_owned());
+    let parse = |bytes: &[u8]| ciborium::from_reader::<Cbor, _>(bytes).map_err(|_| bad());
+    let Cbor::Tag(TAG_CBOR, inner) = parse(&encode_record(2, session)?)? else { return Err(bad()) };
+    let Cbor::Tag(TAG_SESD, inner) = *inner else { return Err(bad()) };
+    let Cbor::Array(parts) = *inner else { return Err(bad()) };
+    let body = parts.get(3).and_then(Cbor::as_bytes).ok_or_else(bad)?;
+    let Cbor::Map(entries) = parse(body)? else { return Err(bad()) };
+    let is_other = |key: &Cbor| key.as_text().is_some_and(|key| !KEYS.contains(&key));
+    Ok(entries.into_iter().filter(|(key, _)| is_other(key)).collect())
+}
+
+fn naming_of(reference: &SessionRef) -> Naming {
+    if reference.id().is_some() { Naming::Plain } else { Naming::Hashed }
+}
+
+/// What a checker says of a record by itself. The crate's checker looks at directories; its insides, at the bytes of a
+/// file that holds this record and nothing else.
+fn findings(record: &[u8], seq: u64, session: &Session, reference: &SessionRef) -> Done<Value> {
+    let slot = (record.len() + 32).next_power_of_two().max(4096);
+    let base = if seq % 2 == 0 { 0 } else { slot };
+    let mut file = vec![0; 2 * slot];
+    file[base..base + record.len()].copy_from_slice(record);
+    let marker = Marker::new(naming_of(reference), Durability::Power);
+    let name = reference.file_name(marker.naming);
+    let name = name.ok_or_else(|| Fail::Bad("a session without a file name".to_owned()))?;
+    let found = findings_in(&file, &marker, &name, session.accessed());
+    let of_bytes = found.iter().filter_map(|finding| {
+        let mut out = finding_json(finding);
+        out["offset"] = json!(finding.offset? - base as u64);
+        Some(out)
+    });
+    Ok(of_bytes.collect())
+}
+
+/// A finding, without its place.
+pub(super) fn finding_json(finding: &Finding) -> Value {
+    let mut out = json!({
+        "finding": finding.kind.name(),
+        "rule": finding.rule.id(),
+        "severity": finding.severity().name(),
+    });
+    if let Some(offset) = finding.offset {
+        out["offset"] = json!(offset);
+    }
+    out
+}
