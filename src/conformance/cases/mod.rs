@@ -1,5 +1,7 @@
 //! The cases. Each file is one kind of them.
 
+mod locks;
+mod parties;
 mod vectors;
 
 use super::case::Case;
@@ -8,5 +10,6 @@ use super::case::Case;
 pub(crate) fn all() -> Vec<Case> {
     let mut all = Vec::new();
     all.extend(vectors::cases());
+    all.extend(locks::cases());
     all
 }
