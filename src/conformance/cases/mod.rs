@@ -2,6 +2,8 @@
 
 mod attributes;
 mod encode;
+mod locks;
+mod parties;
 mod scenarios;
 mod vectors;
 
@@ -12,7 +14,8 @@ pub(crate) fn all() -> Vec<Case> {
     let mut all = Vec::new();
     all.extend(vectors::cases());
     all.extend(encode::cases());
-    all.extend(scenarios::cases());
     all.extend(attributes::cases());
+    all.extend(scenarios::cases());
+    all.extend(locks::cases());
     all
 }

@@ -1,0 +1,235 @@
+//! Schedules of two processes that want locks from each other.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::super::bench::{Bench, Party};
+use super::super::super::case::{Case, Class, Failure, Outcome, ensure};
+use super::super::parties::{
+    LONG_MS, PAIRS, Side, Store, identity, n_of, one_lock_file, own, referees, referees_denied,
+    two_lock_files,
+};
+use crate::SessionId;
+
+type Schedule = fn(&Bench<'_>, &Store, Party, Party) -> Outcome;
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |name: &str, what: &str, rules: &str, features: &[&'static str], schedule: Schedule| {
+        for (a, b) in PAIRS {
+            let id = format!("locks/{name}/{}-{}", a.name(), b.name());
+            let description = format!("{what} (A: {}, B: {})", a.name(), b.name());
+            let run = move |bench: &mut Bench<'_>| {
+                let (x, y) = one_lock_file();
+                let (_, z) = two_lock_files();
+                let store = Store::with(bench, &[&x, &y, &z])?;
+                schedule(bench, &store, a, b)?;
+                store.is_sound()
+            };
+            cases.push(Case::new(id, "9.1 The lock of a session", description, rules, &[Class::Writer], run).needs(features));
+        }
+    };
+    add("L1", "a lock that A holds is refused to B and to every kind of raw lock", "LOCK-1 LOCK-2", &[], l1);
+    add("L3", "A is killed while it holds the lock for which B waits: B gets it", "LOCK-1 LOCK-3", &[], l3);
+    add(
+        "L8",
+        "each has a thread that waits for what the other holds: no deadlock is reported",
+        "LOCK-7 LOCK-9",
+        &["threads"],
+        l8,
+    );
+    add(
+        "L9",
+        "the lock file is replaced while A holds it and B waits: B does not hold the old one",
+        "LOCK-6",
+        &[],
+        l9,
+    );
+    add(
+        "L9-removed",
+        "the lock file is removed while A holds it and B waits: B makes it anew",
+        "LOCK-5 LOCK-6",
+        &[],
+        l9_removed,
+    );
+    for (a, b) in PAIRS.into_iter().filter(|(a, b)| is_referee(*a) || is_referee(*b)) {
+        let id = format!("locks/L13/{}-{}", a.name(), b.name());
+        let description = match (is_referee(a), a, b) {
+            (true, Party::RefereeProcess, _) => "an update waits for a lock on the whole file",
+            (true, ..) => "an update waits for a lock on the session's byte alone",
+            (false, _, Party::RefereeProcess) => "a lock on the whole file waits for an update",
+            (false, ..) => "a lock on the session's byte alone waits for an update",
+        };
+        let run = move |bench: &mut Bench<'_>| {
+            let (x, _) = one_lock_file();
+            let store = Store::with(bench, &[&x])?;
+            l13(bench, &store, a, b)?;
+            store.is_sound()
+        };
+        cases.push(Case::new(id, "9.1 The lock of a session", description, "LOCK-1 LOCK-2", &[Class::Writer], run));
+    }
+    cases
+}
+
+fn is_referee(party: Party) -> bool {
+    matches!(party, Party::RefereeProcess | Party::RefereeOfd)
+}
+
+fn sides(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Result<[Side; 2], Failure> {
+    Ok([Side::new(bench, a, store)?, Side::new(bench, b, store)?])
+}
+
+fn l1(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Outcome {
+    let (x, _) = one_lock_file();
+    let [mut a, mut b] = sides(bench, store, a, b)?;
+    let mut referees = referees(bench, store)?;
+    a.lock(&x, "one")?;
+    b.denied(&x, "one", "A holds it")?;
+    referees_denied(&mut referees, &x, "A holds it")?;
+    a.unlock(&x, "one")?;
+    for referee in &mut referees {
+        referee.takes(&x, "one")?;
+    }
+    b.lock(&x, "one")?;
+    a.denied(&x, "one", "B holds it")?;
+    referees_denied(&mut referees, &x, "B holds it")?;
+    b.unlock(&x, "one")?;
+    a.takes(&x, "one")
+}
+
+fn l3(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Outcome {
+    let (x, _) = one_lock_file();
+    let [mut a, mut b] = sides(bench, store, a, b)?;
+    a.lock(&x, "one")?;
+    let wanted = b.begin(&x, "one");
+    b.still_waits(wanted, "A holds it")?;
+    a.process.kill();
+    b.gets(wanted, "A has been killed")?;
+    referees_denied(&mut referees(bench, store)?, &x, "B holds it")?;
+    b.unlock(&x, "one")
+}
+
+fn l8(bench: &Bench<'_>, store: &Store, p: Party, q: Party) -> Outcome {
+    let (a, b) = two_lock_files();
+    let [mut p, mut q] = sides(bench, store, p, q)?;
+    p.lock(&a, "one")?;
+    q.lock(&b, "one")?;
+    let q_wants = q.begin(&a, "two");
+    q.still_waits(q_wants, "A's first thread holds it")?;
+    let p_wants = p.begin(&b, "two");
+    p.still_waits(p_wants, "B's first thread holds it; no process waits for itself here")?;
+    q.still_waits(q_wants, "A's first thread holds it; no process waits for itself here")?;
+    p.unlock(&a, "one")?;
+    q.gets(q_wants, "A has released it")?;
+    p.still_waits(p_wants, "B's first thread holds it")?;
+    q.unlock(&b, "one")?;
+    p.gets(p_wants, "B has released it")?;
+    p.unlock(&b, "two")?;
+    q.unlock(&a, "two")
+}
+
+/// The new file comes with a lock on it that a third process holds: so there is no moment at which B could take it
+/// by chance, however it waits.
+fn l9(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Outcome {
+    let (x, _) = one_lock_file();
+    let [mut a, mut b] = sides(bench, store, a, b)?;
+    let other = Store::at(bench.path("other"), "plain", "process")?;
+    for party in [Party::RefereeProcess, Party::RefereeOfd] {
+        let mut third = Side::new(bench, party, &other)?;
+        third.lock(&x, "one")?;
+        a.lock(&x, "one")?;
+        let wanted = b.begin(&x, "one");
+        b.still_waits(wanted, "A holds it")?;
+        replace(&other, store, &x)?;
+        third.open(&store.dir, LONG_MS)?;
+        b.still_waits(wanted, "A holds the lock on the old file, a third process that on the new one")?;
+        a.unlock(&x, "one")?;
+        b.still_waits(wanted, "a third process holds the lock on the new file")?;
+        third.unlock(&x, "one")?;
+        b.gets(wanted, "the lock on the new file is free")?;
+        third.denied(&x, "one", "B holds it")?;
+        a.denied(&x, "one", "B holds it, on the new file")?;
+        b.unlock(&x, "one")?;
+        a.lock(&x, "one")?;
+        third.denied(&x, "one", "A holds it, on the new file")?;
+        a.unlock(&x, "one")?;
+    }
+    Ok(())
+}
+
+/// Puts the lock file of `from` in the place of that of `to`.
+fn replace(from: &Store, to: &Store, id: &SessionId) -> Outcome {
+    let (from, to) = (from.lock_path(id), to.lock_path(id));
+    let failed = |error| own("replace a lock file")(&error);
+    let again = from.with_extension("again");
+    fs::hard_link(&from, &again).map_err(failed)?;
+    fs::rename(&from, &to).map_err(failed)?;
+    // The next one has a file of its own.
+    fs::remove_file(&again).map_err(failed)?;
+    fs::File::create(&from).map(drop).map_err(failed)
+}
+
+fn l9_removed(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Outcome {
+    let (x, _) = one_lock_file();
+    let [mut a, mut b] = sides(bench, store, a, b)?;
+    let mut referees = referees(bench, store)?;
+    a.lock(&x, "one")?;
+    let wanted = b.begin(&x, "one");
+    b.still_waits(wanted, "A holds it")?;
+    let path = store.lock_path(&x);
+    fs::remove_file(&path).map_err(|error| own("remove a lock file")(&error))?;
+    a.unlock(&x, "one")?;
+    b.gets(wanted, "A has released it")?;
+    ensure(path.exists(), || {
+        "B holds a lock: expected that the lock file is there again, found that it is not".to_owned()
+    })?;
+    let made = identity(&path)?;
+    referees_denied(&mut referees, &x, "B holds it, on the file that it made")?;
+    a.denied(&x, "one", "B holds it, on the file that it made")?;
+    ensure(identity(&path)? == made, || {
+        "expected the lock file that B made, found another in its place".to_owned()
+    })?;
+    b.unlock(&x, "one")?;
+    a.takes(&x, "one")
+}
+
+/// By updates, not by the `lock` of the protocol: what a program does.
+fn l13(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Outcome {
+    let (x, _) = one_lock_file();
+    let [mut a, mut b] = sides(bench, store, a, b)?;
+    let update = json!({ "op": "update", "id": x.expose(), "changes": { "add": [["n", "1"]] } });
+    if is_referee(a.party) {
+        a.lock(&x, "one")?;
+        let before = store.bytes(&x)?;
+        let asked = b.process.send(update);
+        b.still_waits(asked, "the referee holds the lock")?;
+        ensure(store.bytes(&x)? == before, || {
+            "the referee holds the lock: expected that the session's file stays as it is, found that it changed"
+                .to_owned()
+        })?;
+        a.unlock(&x, "one")?;
+        let answer = b.gets(asked, "the referee has released the lock")?;
+        let n = n_of(&answer["session"])?;
+        return ensure(n == 1, || format!("n after one increment: expected 1, found {n}"));
+    }
+    // Again and again, while the other takes the lock and lets go of it.
+    for round in 1..=50_i64 {
+        let asked = a.process.send(update.clone());
+        b.takes(&x, "one")?;
+        b.lock(&x, "one")?;
+        let is_done = !a.process.waits(asked, Duration::ZERO)?;
+        let before = store.bytes(&x)?;
+        thread::sleep(Duration::from_millis(2));
+        ensure(store.bytes(&x)? == before, || {
+            format!("the referee holds the lock (answered before: {is_done}): the session's file changed")
+        })?;
+        b.unlock(&x, "one")?;
+        let answer = a.gets(asked, "the referee has released the lock")?;
+        let n = n_of(&answer["session"])?;
+        ensure(n == round, || format!("n: expected {round} after as many increments, found {n}"))?;
+    }
+    Ok(())
+}
