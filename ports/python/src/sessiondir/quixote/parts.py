@@ -194,7 +194,7 @@ def _encode(place, value):
     try:
         return encode(value)
     except InvalidValue as error:
-        raise InvalidValue(f"{location}: {error}") from None
+        raise InvalidValue(f"{location}: {error.message}", error.rule) from None
 
 
 def _check(path, value, depth, where):

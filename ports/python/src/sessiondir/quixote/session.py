@@ -7,7 +7,7 @@ methods of the first.
 """
 
 from quixote import get_cookie, get_publisher, get_request
-from quixote.session import BaseSessionManager
+from quixote.session import BaseSessionManager, set_session_cookie
 
 from .rotation import RotationMixin
 from .store import DirectorySessionStore
@@ -41,6 +41,11 @@ class SessionManager(RotationMixin, BaseSessionManager):
             # Whether or not the session says is_dirty(): the store finds out by itself what has changed.
             self._check(session.id, session)
             self.save_or_rotate(session)
+
+    def set_session_cookie(self, session_id, **attrs):
+        # Quixote's method returns nothing, so that its revoke_session_cookie, which asks for the cookie's
+        # name, leaves the revoked cookie in the request.
+        return set_session_cookie(session_id, **attrs)
 
     def expire_session(self):
         self.revoke_session_cookie()
