@@ -1,5 +1,6 @@
 """The session store of a Quixote site: Session3's store protocol and Quixote's own, in one class."""
 
+import math
 import os
 import weakref
 
@@ -14,6 +15,7 @@ from .parts import Parts, rebuild
 # IDs of fewer characters carry too few random bits to be kept (SPEC.md, section 4.1).
 LEGACY_BELOW = 22
 ROTATE_ATTEMPTS = 20
+TIME_MAX = 253402300799999
 
 
 class DirectorySessionStore:
@@ -215,6 +217,17 @@ class DirectorySessionStore:
 
     def _deleted_now(self):
         return self._deleted.get(_request(), set())
+
+
+def _new_record(parts):
+    return Record(created=_millis(parts.created), accessed=_millis(parts.accessed))
+
+
+def _millis(seconds):
+    """As the importer takes times; None, which is the time of storing, for what is none."""
+    if type(seconds) not in (int, float) or not 0 <= seconds <= TIME_MAX / 1000:
+        return None
+    return math.floor(seconds * 1000)
 
 
 class _Beside:
