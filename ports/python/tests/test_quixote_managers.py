@@ -52,7 +52,7 @@ def logged_in(browser, name="ann"):
 
 def user_of(browser, cookie):
     session = store_of(browser).load_session(cookie)
-    return session and session.user
+    return None if session is None else session.user
 
 
 def test_login_and_logout(ours):

@@ -1,8 +1,8 @@
-"""A new session ID at the end of the request, for both session managers."""
+"""A new session ID for a browser that has one, for both session managers."""
 
 import weakref
 
-from quixote import get_request
+from quixote import get_publisher, get_request, get_response
 
 
 class RotationMixin:
@@ -24,6 +24,12 @@ class RotationMixin:
         before = session.id
         if self.store.rotate_session(session) not in (None, before):
             self.set_session_cookie(session.id)
+
+    def set_session_cookie(self, session_id, **attrs):
+        # A response keeps a cookie's attributes when the cookie is set again. After expire_session that is
+        # max-age=0, with which the browser would drop the ID of a session that follows.
+        get_response().cookies.pop(get_publisher().config.session_cookie_name, None)
+        return super().set_session_cookie(session_id, **attrs)
 
     def _to_rotate(self):
         # Not in __init__: a site's subclass may not call it, and Quixote provides for that.

@@ -7,7 +7,7 @@ methods of the first.
 """
 
 from quixote import get_cookie, get_publisher, get_request
-from quixote.session import BaseSessionManager, set_session_cookie
+from quixote.session import BaseSessionManager
 
 from .rotation import RotationMixin
 from .store import DirectorySessionStore
@@ -42,10 +42,10 @@ class SessionManager(RotationMixin, BaseSessionManager):
             self._check(session.id, session)
             self.save_or_rotate(session)
 
-    def set_session_cookie(self, session_id, **attrs):
-        # Quixote's method returns nothing, so that its revoke_session_cookie, which asks for the cookie's
-        # name, leaves the revoked cookie in the request.
-        return set_session_cookie(session_id, **attrs)
+    def revoke_session_cookie(self):
+        super().revoke_session_cookie()
+        # Quixote's looks for the cookie under a name that its set_session_cookie does not return.
+        get_request().cookies.pop(get_publisher().config.session_cookie_name, None)
 
     def expire_session(self):
         self.revoke_session_cookie()
@@ -98,7 +98,7 @@ class SessionManager(RotationMixin, BaseSessionManager):
         return self.new_session(None)
 
     def _set_cookie(self, value, **attrs):
-        return self.set_session_cookie(value, **attrs)
+        self.set_session_cookie(value, **attrs)
 
     def has_session_cookie(self, must_exist=False):
         session_id = get_cookie(get_publisher().config.session_cookie_name)

@@ -82,7 +82,7 @@ class DirectorySessionStore:
     def delete_session(self, session):
         """Deletes a session, given as the object (Session3) or the ID (Quixote). One that is not there is
         no error. Within a request of Quixote's own manager it happens when the request succeeds."""
-        session_id = session if isinstance(session, (str, bytes)) else session.id
+        session_id = getattr(session, "id", session)
         if session_id is None:
             return
         deleted = self._deleted.get(_request())
