@@ -133,7 +133,8 @@ def main():
     publisher = create_publisher(directory, manager)
     publisher.logger.access_log = None
     server = simple_server.SockInheritHTTPServer(("127.0.0.1", 0), simple_server.HTTPRequestHandler)
-    print("port", server.server_address[1], flush=True)
+    # Quixote has put its error log in the place of sys.stdout.
+    print("port", server.server_address[1], file=sys.__stdout__, flush=True)
     server.serve_forever()
 
 

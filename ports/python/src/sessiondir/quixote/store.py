@@ -139,13 +139,14 @@ class DirectorySessionStore:
 
     def iter_sessions(self):
         """Yields (ID, session) for every session. In a store of naming `hashed` nobody knows the IDs: there
-        it is what stands for one in `sessiondir.DirectoryStore`, and the session's `id` is None."""
-        for reference, record in self.store.iter_sessions():
-            yield reference, self._rebuild(record.id, record)
+        it is a `sessiondir.Key`, which delete_session takes too, and the session's `id` is None. A session
+        that cannot be read is left out, with a warning in the log."""
+        for record in self.store.iter_sessions():
+            yield record.key if record.id is None else record.id, self._rebuild(record.id, record)
 
     def __iter__(self):
-        for reference, _record in self.store.iter_sessions():
-            yield reference
+        for record in self.store.iter_sessions():
+            yield record.key if record.id is None else record.id
 
     def setup(self):
         """Makes the directory a store. One that is there stays as it is."""
