@@ -28,7 +28,8 @@ MANAGERS = {
 
 class Site(Directory):
     _q_exports = [
-        "", "login", "logout", "logoutfail", "logout_missing", "put", "putfail", "drop", "nest", "check", "slow",
+        "", "login", "logout", "logoutfail", "logout_missing",
+        "put", "putfail", "drop", "nest", "check", "slow", "bump",
         "token", "use_token", "csrf", "post", "renew", "relogin", "expire_twice",
     ]
 
@@ -95,6 +96,14 @@ class Site(Directory):
         """Answers some time after the session was loaded."""
         time.sleep(float(get_field("seconds")))
         return self.put()
+
+    def bump(self):
+        """Counts in an attribute, slowly."""
+        session, name = get_session(), get_field("name")
+        count = getattr(session, name, 0)
+        time.sleep(0.002)
+        setattr(session, name, count + 1)
+        return "bumped"
 
     def check(self):
         session = get_session()
