@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# (Quixote and Session3 have no types.)
 """Sessions of a Quixote site in a sessiondir directory. See QUIXOTE.md.
 
 `DirectorySessionStore` takes the place of Session3's store of that name. `sessiondir.quixote.session3` has

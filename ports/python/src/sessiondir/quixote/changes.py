@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# (Quixote and Session3 have no types.)
 """What a request has changed in a session, and how that gets into the record that is current by then."""
 
 

@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# (Quixote and Session3 have no types.)
 """What of a session object goes into a record, and what comes out of one.
 
 The names are those that `sessiondir import session3` gives (docs/session3.md), so an imported directory

@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# (Quixote and Session3 have no types.)
 """A new session ID for a browser that has one, for both session managers."""
 
 import weakref

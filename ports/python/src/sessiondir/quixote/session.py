@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# (Quixote and Session3 have no types.)
 """A persistent session manager for a site that uses Quixote's own sessions.
 
 Quixote's `SessionManager` keeps sessions in a mapping and, by default, never stores one again that the

@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# (Quixote and Session3 have no types.)
 """Session3's session manager, with what in it drops sessions or asks too little mended."""
 
 from quixote import get_request

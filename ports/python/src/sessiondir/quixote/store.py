@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# (Quixote and Session3 have no types.)
 """The session store of a Quixote site: Session3's store protocol and Quixote's own, in one class."""
 
 import math
