@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Tuple
 
 from .cbor import Entry, Fault, decode_item, encode_text, head
-from .errors import Corrupt, Error, Unsupported
+from .errors import Corrupt, Error, InvalidValue, Unsupported
 from .names import Key, PLAIN, is_session_id
 from .record import MAX_NUMBER, VERSION, Envelope, Head
 
@@ -178,5 +178,9 @@ def encode_map(entries: Dict[str, bytes]) -> bytes:
 
 
 def stored(raw: bytes) -> Body:
-    """A body that is about to be written, as it will be read. Raises Fault if it could not be."""
-    return _judge(raw, Envelope(Head(0, VERSION, 0, (), 2, 0, 0), 0, len(raw), len(raw), b""), None, None)
+    """A body that is about to be written, as it will be read; InvalidValue if it could not be."""
+    try:
+        return _judge(raw, Envelope(Head(0, VERSION, 0, (), 2, 0, 0), 0, len(raw), len(raw), b""), None, None)
+    except Fault as fault:
+        broken = fault
+    raise InvalidValue("the session cannot be stored", broken.rule, broken.offset)

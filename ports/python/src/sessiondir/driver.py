@@ -22,7 +22,7 @@ from .cbor import Fault
 from .errors import Busy, Corrupt, Error, InvalidId
 from .locks import Held
 from .making import make_store
-from .names import HASHED, LOCK_DIRECTORY, Key, check_id, classify
+from .names import HASHED, Key, check_id, classify
 from .record import build, finish, parse_head
 from .session import Session, encode_body
 from .store import DirectoryStore, system_clock

@@ -89,6 +89,8 @@ class LockTable:
         self._guard = threading.Lock()
         self._files: Dict[Tuple[int, int], _LockFile] = {}
         self._pid = os.getpid()
+        # Which file each store's path led to last: one that a cleaner has unlinked is let go (LOCK-6).
+        self._last: Dict[Tuple[int, str], _LockFile] = {}
         # Filled by finalizers, which may run anywhere and so may not take the guard.
         self._dead: Deque[int] = deque()
 
@@ -111,6 +113,8 @@ class LockTable:
     def _reap(self) -> None:
         while self._dead:
             token = self._dead.popleft()
+            for seen in [seen for seen in self._last if seen[0] == token]:
+                del self._last[seen]
             for entry in list(self._files.values()):
                 entry.owners.discard(token)
                 self._drop_if_unused(entry)
@@ -144,7 +148,7 @@ class LockTable:
         """A reader's lock (READ-6); None where there is no lock file or it may not be opened."""
         try:
             return self._acquire_all(files, [(place.file, [(place.byte, 1)])], timeout, shared=True)
-        except _NoLockFile:
+        except (_NoLockFile, NotAStore):
             return None
 
     def _acquire_all(self, files: Files, wanted: Sequence[Tuple[int, List[Range]]], timeout: float,
@@ -195,6 +199,13 @@ class LockTable:
                 entry = self._open(files, name, status is None, shared)
             entry.users += 1
             entry.owners.add(files.token)
+            seen = (files.token, name)
+            before = self._last.get(seen)
+            if before is not entry:
+                self._last[seen] = entry
+                if before is not None:
+                    before.owners.discard(files.token)
+                    self._drop_if_unused(before)
             return entry
 
     def _open(self, files: Files, name: str, missing: bool, shared: bool) -> _LockFile:

@@ -134,7 +134,7 @@ class DirectoryStore:
     def _for_change(self) -> Tuple[Directory, Marker]:
         directory, marker = self._state()
         if not marker.writable:
-            raise Unsupported("the store has write version %d; it can only be read" % marker.write, "MARK-3", None)
+            raise Unsupported("the store has write version %d; it can only be read" % marker.write, "MARK-3")
         return directory, marker
 
     def _now(self) -> int:
@@ -414,9 +414,9 @@ class DirectoryStore:
                           "NAME-11", 0)
         failure: Optional[OSError] = None
         try:
-            existed = status is not None and directory.unlink(at.name)
+            # The temp first: where a rotation fails here, the old session is still whole.
             directory.unlink_regular(TEMP_PREFIX + at.name)
-            return existed
+            return status is not None and directory.unlink(at.name)
         except OSError as error:
             failure = error
         raise from_os(failure, "unlink of session %s" % at.key.shown)
@@ -489,14 +489,14 @@ class DirectoryStore:
         dealt with is counted (COLL-3). Raises Unsupported, OutcomeUnknown or Io.
         """
         limits = sweeping.Limits(max_seconds, max_files, quarantine_age)
-        return sweeping.run(self, None if idle is None else int(idle * 1000), None, limits)
+        return sweeping.run(self, None if idle is None else round(idle * 1000), None, limits)
 
     def delete_old_sessions(self, minutes: float) -> Tuple[int, int]:
         """(deleted, remaining): deletes what was not accessed for strictly more than ``minutes``, or is expired.
 
         What cannot be judged remains, and is counted among the remaining.
         """
-        swept = sweeping.run(self, int(minutes * 60_000), None, sweeping.Limits(None, None, None))
+        swept = sweeping.run(self, round(minutes * 60_000), None, sweeping.Limits(None, None, None))
         return swept.deleted, swept.kept + swept.failed
 
     def delete_where(self, fn: Callable[[Session], bool]) -> int:

@@ -134,7 +134,8 @@ class Writer:
         if not fits or current.links != 1 or self.memory.is_suspect(current.identity):
             self.replace(name, shown, current, record, seq)
             return
-        if not touch and length + slots.ROOM <= current.slot // 8 and self._shrink(name, shown, current, record, seq):
+        smaller = current.slot > slots.MIN_SLOT and length + slots.ROOM <= current.slot // 8
+        if smaller and not touch and self._shrink(name, shown, current, record, seq):
             return
         if self.power and not self._make_sure(current):
             self.replace(name, shown, current, record, seq)
