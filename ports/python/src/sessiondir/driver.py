@@ -196,7 +196,7 @@ class Driver:
     def op_list(self, request: Object) -> Object:
         failed: List[Error] = []
         sessions = [self._told(request, session) for session in self.store(request).iter_sessions(failed.append)]
-        return {"sessions": sessions, "failed": len(failed)}
+        return {"sessions": sessions, "failed": str(len(failed))}
 
     def op_create(self, request: Object) -> Object:
         session = Session()
@@ -230,7 +230,7 @@ class Driver:
     def op_sweep(self, request: Object) -> Object:
         idle = request.get("idle_ms")
         swept = self.store(request).sweep(None if idle is None else int(idle) / 1000)
-        return {"deleted": swept.deleted, "failed": swept.failed}
+        return {"deleted": str(swept.deleted), "failed": str(swept.failed)}
 
     def op_lock(self, request: Object) -> Object:
         wait = request.get("wait_ms")
@@ -277,7 +277,7 @@ class Driver:
             worker.join()
         if failures:
             raise failures[0]
-        return {"done": sum(done)}
+        return {"done": str(sum(done))}
 
     def op_fork(self, request: Object) -> Object:
         readable, writable = os.pipe()

@@ -63,19 +63,38 @@ pub(super) fn cases() -> Vec<Case> {
         let id = format!("locks/L10/implementation-{}", party.name());
         let description = format!("a load and a list wait for no lock (held by: {})", party.name());
         let classes = if party == Party::Implementation { WRITER } else { &[Class::Reader, Class::Writer] };
-        cases.push(Case::new(id, "9.3 What a lock is not for", description, "LOCK-14", classes, move |bench| l10(bench, party)));
+        cases.push(Case::new(
+            id,
+            "9.3 What a lock is not for",
+            description,
+            "LOCK-14",
+            classes,
+            move |bench| l10(bench, party),
+        ));
     }
     for wait in [0, 400] {
         let id = format!("locks/busy/after-{wait}-ms");
         let description = format!("a lock that is not to be had in {wait} ms is reported then, as busy");
-        cases.push(Case::new(id, "9.1 The lock of a session", description, "LOCK-10", WRITER, move |bench| busy(bench, wait)));
+        cases.push(Case::new(
+            id,
+            "9.1 The lock of a session",
+            description,
+            "LOCK-10",
+            WRITER,
+            move |bench| busy(bench, wait),
+        ));
     }
     for op in ["update", "save", "touch", "delete", "rotate"] {
         let id = format!("locks/under-lock/{op}");
         let description = format!("`{op}` does nothing while another holds the session's lock");
-        cases.push(Case::new(id, "9.1 The lock of a session", description, "LOCK-1 LOCK-10", WRITER, move |bench| {
-            under_lock(bench, op)
-        }));
+        cases.push(Case::new(
+            id,
+            "9.1 The lock of a session",
+            description,
+            "LOCK-1 LOCK-10",
+            WRITER,
+            move |bench| under_lock(bench, op),
+        ));
     }
     cases
 }
