@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Callable, List
 
@@ -92,7 +93,7 @@ def test_of_two_saves_of_one_revision_one_conflicts(tmp_path: Path) -> None:
                 pass
         os.write(write, b"%d" % saved)
 
-    pids = [start(lambda: work(write)) for _, write in counts]
+    pids = [start(partial(work, write)) for _, write in counts]
     assert wait(pids) == [0, 0, 0]
     total = sum(int(os.read(read, 20)) for read, _ in counts)
     loaded = store.load(ID)

@@ -95,8 +95,35 @@ def decode(data: bytes) -> Any:
     raise Corrupt("no record", fault.rule, fault.offset)
 
 
+class Stores:
+    """One store of each kind for all cases that put one file into it: making 64 lock files each time takes long."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.made: Dict[str, DirectoryStore] = {}
+        self.now = 0
+
+    def load(self, naming: str, durability: str, now: int, name: str, data: bytes, key: Any) -> Optional[Session]:
+        self.now = now
+        where = self.path / ("%s-%s" % (naming, durability))
+        if where.name not in self.made:
+            where.mkdir()
+            skeleton(where, naming, durability)
+            self.made[where.name] = DirectoryStore(where, clock=lambda: self.now, lock_timeout=1)
+        put(where / name, data)
+        try:
+            return self.made[where.name].load(key)
+        finally:
+            (where / name).unlink()
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    return Stores(tmp_path_factory.mktemp("stores"))
+
+
 @pytest.mark.parametrize("case", cases("record"))
-def test_record(case: Case, tmp_path: Path) -> None:
+def test_record(case: Case, stores: Stores) -> None:
     data = content(case)
     if case["result"] == "invalid":
         with pytest.raises(Error) as caught:
@@ -115,13 +142,11 @@ def test_record(case: Case, tmp_path: Path) -> None:
     assert build(envelope.seq, encode_body(told._content(), naming, name, body.rev, body.created,
                                            body.accessed)) == data
     # In a store, as it is.
-    store = make_store(tmp_path, naming, "power", body.accessed)
     slot = slot_for(len(data))
     whole = bytearray(2 * slot)
     start = envelope.seq % 2 * slot
     whole[start:start + len(data)] = data
-    put(tmp_path / name, bytes(whole))
-    loaded = store.load(body.key or body.id)
+    loaded = stores.load(naming, "power", body.accessed, name, bytes(whole), body.key or body.id)
     if body.expired(body.accessed):
         assert loaded is None
     else:
@@ -143,24 +168,18 @@ def skeleton(path: Path, naming: str, durability: str) -> None:
         put(path / ".lock" / name, b"")
 
 
-def make_store(path: Path, naming: str, durability: str, now: int) -> DirectoryStore:
-    skeleton(path, naming, durability)
-    return DirectoryStore(path, clock=lambda: now, lock_timeout=1)
-
-
 @pytest.mark.parametrize("case", cases("file"))
-def test_file(case: Case, tmp_path: Path) -> None:
-    store = make_store(tmp_path, case["naming"], case["durability"], int(case["now"]))
+def test_file(case: Case, stores: Stores) -> None:
     session_id = case["session_id"]
     name = session_id if case["naming"] == "plain" else Key.of(session_id).hex()
-    put(tmp_path / name, content(case))
+    where = case["naming"], case["durability"], int(case["now"]), name, content(case), session_id
     if case["result"] == "invalid":
         with pytest.raises(Error) as caught:
-            store.load(session_id)
+            stores.load(*where)
         check_error(caught.value, case["error"])
         assert session_id not in str(caught.value)
         return
-    loaded = store.load(session_id)
+    loaded = stores.load(*where)
     if case["result"] == "absent":
         assert loaded is None
     else:
