@@ -1,4 +1,4 @@
-//! What came of the cases: for people, as JSON, and as JUnit's XML.
+//! What came of the cases: for people, as JSON, and in the XML of `JUnit`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -180,7 +180,7 @@ impl Report {
         })
     }
 
-    /// JUnit's XML: expected failures are skipped there, and one that passes fails.
+    /// The XML of `JUnit`: expected failures are skipped there, and one that passes fails.
     #[must_use]
     pub fn junit(&self) -> String {
         let bad = |grade: Grade| {
