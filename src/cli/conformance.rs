@@ -40,6 +40,9 @@ pub(super) struct Conformance {
     /// How long to wait for an answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     timeout: f64,
+    /// How many increments each of several processes makes, where it is counted that none is lost
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    increments: u32,
     /// Say what came of each case as it ends, on standard error
     #[arg(long)]
     verbose: bool,
@@ -78,6 +81,7 @@ impl Conformance {
             ClassName::Checker => Class::Checker,
         });
         config.only.clone_from(&self.only);
+        config.increments = self.increments;
         config.timeout =
             Duration::try_from_secs_f64(self.timeout).map_err(|error| own("take --timeout", &error))?;
         if let Some(path) = &self.xfail {

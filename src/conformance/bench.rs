@@ -64,6 +64,8 @@ pub(crate) struct Commands {
     pub(crate) reference: Vec<OsString>,
     /// How long to wait for an answer.
     pub(crate) timeout: Duration,
+    /// How many increments each process makes.
+    pub(crate) increments: u32,
 }
 
 impl Commands {

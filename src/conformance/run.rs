@@ -32,10 +32,12 @@ pub struct Config {
     pub expected_failures: BTreeSet<String>,
     /// How long to wait for an answer.
     pub timeout: Duration,
+    /// How many increments each process makes, in the cases that count them.
+    pub increments: u32,
 }
 
 impl Config {
-    /// All cases, with 10 seconds for an answer.
+    /// All cases, with 10 seconds for an answer, and 100 increments.
     #[must_use]
     pub fn new(driver: Vec<OsString>, reference: Vec<OsString>) -> Self {
         Config {
@@ -45,6 +47,7 @@ impl Config {
             only: Vec::new(),
             expected_failures: BTreeSet::new(),
             timeout: Duration::from_secs(10),
+            increments: 100,
         }
     }
 }
@@ -77,6 +80,7 @@ pub fn run(config: &Config, tell: &mut dyn FnMut(Stage<'_>)) -> io::Result<Repor
         implementation: config.driver.clone(),
         reference: config.reference.clone(),
         timeout: config.timeout,
+        increments: config.increments,
     };
     let hello = commands
         .start(Party::Implementation)

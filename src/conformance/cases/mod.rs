@@ -2,8 +2,11 @@
 
 mod attributes;
 mod encode;
+mod increments;
+mod kills;
 mod locks;
 mod parties;
+mod readers;
 mod scenarios;
 mod vectors;
 
@@ -11,11 +14,17 @@ use super::case::Case;
 
 /// Every case that there is.
 pub(crate) fn all() -> Vec<Case> {
-    let mut all = Vec::new();
-    all.extend(vectors::cases());
-    all.extend(encode::cases());
-    all.extend(attributes::cases());
-    all.extend(scenarios::cases());
-    all.extend(locks::cases());
-    all
+    [
+        vectors::cases(),
+        encode::cases(),
+        attributes::cases(),
+        scenarios::cases(),
+        locks::cases(),
+        increments::cases(),
+        readers::cases(),
+        kills::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

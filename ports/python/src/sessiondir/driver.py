@@ -209,6 +209,7 @@ class Driver:
         session = self._kept(request)
         typed.change(session, request.get("changes") or {})
         self.store(request).save(session)
+        self._keep(request, session)
         return {"session": self._told(request, session)}
 
     def op_update(self, request: Object) -> Object:
@@ -225,7 +226,9 @@ class Driver:
     def op_rotate(self, request: Object) -> Object:
         session = self._kept(request)
         typed.change(session, request.get("changes") or {})
-        return {"id": self.store(request).rotate(session)}
+        session_id = self.store(request).rotate(session)
+        self._keep(request, session)
+        return {"id": session_id}
 
     def op_sweep(self, request: Object) -> Object:
         idle = request.get("idle_ms")
