@@ -34,7 +34,7 @@ pub(super) struct Conformance {
     /// A file that names the cases that are expected not to pass, one a line
     #[arg(long, value_name = "FILE")]
     xfail: Option<PathBuf>,
-    /// Write JUnit's XML to a file
+    /// Write a report in the XML of `JUnit` to a file
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// How long to wait for an answer, in seconds
