@@ -174,6 +174,8 @@ pub enum ValueErrorKind {
     Null,
     /// A text that is empty or too long, or an integer out of range: which, and the limits.
     Limit(&'static str),
+    /// The session's record would break REC-8: the limit. As an [`Error`] it is `too-large`.
+    Room(&'static str),
     /// The value's own `Serialize` or `Deserialize` failed, or it has no such type.
     Serde(String),
 }
@@ -216,7 +218,7 @@ impl fmt::Display for ValueError {
                 f.write_str("nested more than 32 deep, counting the record's own maps; flatten it")
             }
             ValueErrorKind::Null => f.write_str("null; remove it instead"),
-            ValueErrorKind::Limit(limit) => f.write_str(limit),
+            ValueErrorKind::Limit(limit) | ValueErrorKind::Room(limit) => f.write_str(limit),
             ValueErrorKind::Serde(why) => f.write_str(why),
         }
     }
@@ -476,6 +478,9 @@ impl std::error::Error for Error {
 
 impl From<ValueError> for Error {
     fn from(error: ValueError) -> Self {
-        Error::InvalidValue(error)
+        match error.kind {
+            ValueErrorKind::Room(limit) => Error::TooLarge { session: None, limit },
+            _ => Error::InvalidValue(error),
+        }
     }
 }

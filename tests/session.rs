@@ -147,7 +147,7 @@ fn the_largest_record() {
     let loaded = store.load(&id).expect("loads").expect("is there");
     assert_eq!(loaded, session);
     let error = session.insert("more", &"x".repeat(1000)).expect_err("refused at once");
-    assert!(matches!(error.kind(), ValueErrorKind::Limit(_)), "{error}");
+    assert!(matches!(error.kind(), ValueErrorKind::Room(_)), "{error}");
     // A user of that size, too.
     assert!(session.set_user(&"x".repeat(1000)).is_err());
 

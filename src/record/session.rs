@@ -346,10 +346,8 @@ impl Session {
     /// Refuses `new` more bytes of content in the place of `old` where the record would break REC-8.
     fn room_for(&self, what: &str, new: usize, old: usize) -> Result<(), ValueError> {
         if self.size() - old + new > RECORD_MAX {
-            return Err(limit(
-                what,
-                "the session's record would be larger than 16777152 bytes (16 MiB - 64)",
-            ));
+            let limit = "the session's record would be larger than 16777152 bytes (16 MiB - 64)";
+            return Err(ValueError::new(what, ValueErrorKind::Room(limit)));
         }
         Ok(())
     }
