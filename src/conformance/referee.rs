@@ -93,7 +93,7 @@ impl Referee {
                     } else {
                         let is_last = request["op"] == "stop";
                         let done = self.perform(&request)?;
-                        say(&request, "ok", done)?;
+                        say(&request, "ok", &done)?;
                         if is_last {
                             return Ok(());
                         }
@@ -107,10 +107,10 @@ impl Referee {
                 // Once at least, also where there is no time.
                 let is_late = Instant::now() >= wanted.until;
                 if self.take(&wanted)? {
-                    say(&wanted.request, "ok", json!({}))?;
+                    say(&wanted.request, "ok", &json!({}))?;
                 } else if is_late {
                     let message = "another holds the lock";
-                    say(&wanted.request, "error", json!({ "class": "busy", "message": message }))?;
+                    say(&wanted.request, "error", &json!({ "class": "busy", "message": message }))?;
                 } else {
                     still.push(wanted);
                 }
@@ -233,7 +233,7 @@ fn identity(path: &Path) -> io::Result<Option<(u64, u64)>> {
     }
 }
 
-fn say(request: &Value, member: &str, what: Value) -> io::Result<()> {
+fn say(request: &Value, member: &str, what: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", json!({ "request": request["request"], member: what }))?;
     out.flush()

@@ -154,7 +154,7 @@ fn count(bench: &Bench<'_>, plan: Plan) -> Outcome {
 fn finished(side: &mut Side, asked: u64, each: u64) -> Outcome {
     let what = format!("`worker` of the {}", side.party.name());
     let answer = done(&what, side.process.receive(asked, None)?)?;
-    ensure(answer["done"] == each.to_string(), || {
+    ensure(answer["done"] == *each.to_string(), || {
         format!("{what}: expected {each} increments done, found {}", answer["done"])
     })
 }

@@ -228,7 +228,7 @@ fn l7(bench: &Bench<'_>, store: &Store) -> Outcome {
 }
 
 /// Has a child of the driver do it.
-fn in_child(a: &mut Side, then: Value) -> Result<Answer, Failure> {
+fn in_child(a: &mut Side, then: &Value) -> Result<Answer, Failure> {
     let child = a.ok(json!({ "op": "fork", "then": then }))?["child"].clone();
     match answer(child) {
         Some(answer) => Ok(answer),
@@ -248,7 +248,7 @@ fn l12(bench: &Bench<'_>, store: &Store) -> Outcome {
             "`{}` by a child, while its parent holds the lock",
             then["op"].as_str().unwrap_or_default()
         );
-        let child = in_child(&mut a, then)?;
+        let child = in_child(&mut a, &then)?;
         refused(&what, "busy", child)?;
         referees_denied(&mut referees, &x, "the parent holds it, also after its child has ended")?;
     }
@@ -265,7 +265,7 @@ fn l12_free(bench: &Bench<'_>, store: &Store) -> Outcome {
     for (id, expected) in [(&x, 1), (&y, 1), (&x, 2)] {
         let id: &SessionId = id;
         let update = json!({ "op": "update", "id": id.expose(), "changes": { "add": [["n", "1"]] } });
-        let child = in_child(&mut a, update)?;
+        let child = in_child(&mut a, &update)?;
         done("`update` by a child, of a session whose lock is free", child)?;
         let n = store.n(id)?;
         ensure(n == expected, || format!("n: expected {expected}, found {n}"))?;

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::super::bench::{Bench, Party};
 use super::super::super::case::{Case, Class, Failure, Outcome, ensure, failed, refused};
@@ -13,7 +13,7 @@ use super::super::parties::{
     AT_ONCE, Side, Store, first, n_of, one_lock_file, own, referees, referees_denied, slot, two_lock_files,
     write_slot,
 };
-use crate::{Session, SessionId, UnixMillis};
+use crate::{Session, UnixMillis};
 
 pub(super) fn cases() -> Vec<Case> {
     const WRITER: &[Class] = &[Class::Writer];
