@@ -186,3 +186,12 @@ fn reports_for_machines() {
     assert_eq!(junit.matches("<testcase ").count(), 10, "{junit}");
     assert!(junit.contains("failures=\"0\" errors=\"0\""), "{junit}");
 }
+
+#[test]
+fn the_cases_can_be_listed() {
+    let output =
+        Command::new(SESSIONDIR).args(["conformance", "--list", "--only", "lock/"]).output().expect("runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 10), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("lock/") && line.split('\t').count() == 3), "{text}");
+}

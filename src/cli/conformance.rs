@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use sessiondir::ErrorClass;
-use sessiondir::conformance::{Class, Config, Grade, Report, Stage, run};
+use sessiondir::conformance::{Class, Config, Grade, Report, Stage, list, run};
 
 use super::output::{Failure, Output};
 use super::{Common, Status};
@@ -34,7 +34,7 @@ pub(super) struct Conformance {
     /// A file that names the cases that are expected not to pass, one a line
     #[arg(long, value_name = "FILE")]
     xfail: Option<PathBuf>,
-    /// Write JUnit's XML to a file
+    /// Write a report in the XML of `JUnit` to a file
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// How long to wait for an answer, in seconds
@@ -46,8 +46,11 @@ pub(super) struct Conformance {
     /// Say what came of each case as it ends, on standard error
     #[arg(long)]
     verbose: bool,
+    /// Only list the cases that there are: name, section of SPEC.md, what it shows
+    #[arg(long)]
+    list: bool,
     /// The driver, with its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required_unless_present = "list", value_name = "CMD")]
     driver: Vec<OsString>,
 }
 
@@ -61,6 +64,14 @@ enum ClassName {
 
 impl Conformance {
     pub(super) fn run(&self, common: &Common, output: &mut Output) -> Result<Status, Failure> {
+        if self.list {
+            for (id, section, description) in list() {
+                if self.only.is_empty() || self.only.iter().any(|part| id.contains(&**part)) {
+                    output.line(|out| write!(out, "{id}\t{section}\t{description}"))?;
+                }
+            }
+            return Ok(Status::Clean);
+        }
         let this = std::env::current_exe().map_err(|error| own("find this program", &error))?;
         let mut config = Config::new(self.driver.clone(), vec![this.into(), "conformance-driver".into()]);
         config.class = self.class.map(|class| match class {

@@ -27,4 +27,4 @@ pub use case::Class;
 pub use driver::driver;
 pub use referee::{Kind, referee};
 pub use report::{Grade, Report, Result};
-pub use run::{Config, Stage, run};
+pub use run::{Config, Stage, list, run};

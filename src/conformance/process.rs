@@ -119,7 +119,11 @@ impl Process {
                 },
                 Ok(Err(why)) => return Err(self.with_stderr(&format!("at `{}`: {why}", op()))),
                 Err(RecvTimeoutError::Timeout) => {
-                    let what = format!("no answer to `{}` within {:.1} s", op(), timeout.as_secs_f64());
+                    let what = format!(
+                        "no answer to `{}` within {:.1} s (see --timeout)",
+                        op(),
+                        timeout.as_secs_f64()
+                    );
                     let Trouble::Errored(what) = self.with_stderr(&what) else { unreachable!() };
                     return Err(Trouble::Hang(what));
                 }

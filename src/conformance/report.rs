@@ -101,6 +101,9 @@ impl Report {
         if expected > 0 {
             let _ = write!(text, "; {expected} expected failures");
         }
+        if !self.unknown.is_empty() {
+            let _ = write!(text, "; {} expected failures that no case is called", self.unknown.len());
+        }
         text
     }
 

@@ -61,6 +61,12 @@ pub enum Stage<'a> {
     Ended(&'a CaseResult),
 }
 
+/// Every case: its name, its section of SPEC.md, what it shows.
+#[must_use]
+pub fn list() -> Vec<(String, &'static str, String)> {
+    cases::all().into_iter().map(|case| (case.id, case.section, case.description)).collect()
+}
+
 /// Runs the cases that are for the implementation. However it behaves there is a result for each, and the kit ends.
 ///
 /// # Errors

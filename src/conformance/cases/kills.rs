@@ -26,7 +26,7 @@ const SENT: usize = 40;
 pub(crate) fn cases() -> Vec<Case> {
     let case = |id: &str, what: &str, rules: &str, run: fn(&mut Bench<'_>) -> Outcome| {
         let what = format!("a process is killed while it {what}");
-        Case::new(format!("kills/{id}"), "12.1", what, rules, &[Class::Writer], run)
+        Case::new(format!("kills/{id}"), "12.1 Crashes", what, rules, &[Class::Writer], run)
     };
     vec![
         case("update", "updates a session in place", "WRITE-3 WRITE-8 LOCK-3", |bench| updates(bench, false)),

@@ -14,14 +14,17 @@ use super::case::Case;
 
 /// Every case that there is.
 pub(crate) fn all() -> Vec<Case> {
-    let mut all = Vec::new();
-    all.extend(vectors::cases());
-    all.extend(encode::cases());
-    all.extend(scenarios::cases());
-    all.extend(attributes::cases());
-    all.extend(locks::cases());
-    all.extend(increments::cases());
-    all.extend(readers::cases());
-    all.extend(kills::cases());
-    all
+    [
+        vectors::cases(),
+        encode::cases(),
+        attributes::cases(),
+        scenarios::cases(),
+        locks::cases(),
+        increments::cases(),
+        readers::cases(),
+        kills::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -25,7 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new(
             "readers/second-read-slot-0",
-            "10.2",
+            "10.2 Reading a session",
             "while a load is between slot 0 and slot 1, slot 0 is saved and a save of slot 1 is killed",
             "READ-3 READ-4",
             READER,
@@ -33,7 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "readers/second-read-slot-1",
-            "10.2",
+            "10.2 Reading a session",
             "while a load is between slot 1 and slot 0, slot 1 is saved and a save of slot 0 is killed",
             "READ-3 READ-4",
             READER,
@@ -41,7 +41,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "readers/saved",
-            "10.2",
+            "10.2 Reading a session",
             "records of 100 KiB are saved in place without pause",
             "READ-4 READ-5 SLOT-6 SLOT-7",
             READER,
@@ -49,7 +49,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "readers/replaced",
-            "10.2",
+            "10.2 Reading a session",
             "the file is replaced without pause, by ones of two sizes in turn",
             "READ-2 READ-5 SLOT-1",
             READER,

@@ -9,21 +9,26 @@ use serde_json::Value;
 use super::request::{Done, Fail, is_decimal, number, text, time};
 use super::typed::{pairs, to_cbor};
 
-/// What is to be changed, understood as a whole before anything is. A member that is to be removed is `Some(None)`.
+/// What is to be changed, understood as a whole before anything is.
 #[derive(Default)]
 pub(super) struct Changes {
     set: Vec<(String, Cbor)>,
     remove: Vec<String>,
     add: Vec<(String, i128)>,
-    user: Option<Option<Cbor>>,
-    expires: Option<Option<UnixMillis>>,
-    idle: Option<Option<Duration>>,
-    csrf: Option<Option<String>>,
-    addr: Option<Option<String>>,
-    tokens: Option<Vec<String>>,
+    fields: Vec<Field>,
 }
 
-/// The values that a session as fixtures/README.md writes it has in members of its own.
+/// What a session has beside its attributes; none where it is to be removed.
+enum Field {
+    User(Option<Cbor>),
+    Expires(Option<UnixMillis>),
+    Idle(Option<Duration>),
+    Csrf(Option<String>),
+    Addr(Option<String>),
+    Tokens(Vec<String>),
+}
+
+/// The names of the fields.
 const FIELDS: [&str; 6] = ["user", "expires", "idle", "csrf", "addr", "tokens"];
 
 impl Changes {
@@ -35,7 +40,7 @@ impl Changes {
                 "set" => out.set = pairs(value)?,
                 "remove" => out.remove = texts(value)?,
                 "add" => out.add = numbers(value)?,
-                field => out.field(changes, field)?,
+                name => out.fields.push(Field::parse(changes, name)?),
             }
         }
         Ok(out)
@@ -43,32 +48,10 @@ impl Changes {
 
     /// What makes a new session the one that fixtures/README.md writes so.
     pub(super) fn of_session(session: &Value) -> Done<Changes> {
-        let mut out = Changes::default();
-        if let Some(data) = session.get("data") {
-            out.set = pairs(data)?;
-        }
-        for field in FIELDS.iter().filter(|field| session.get(field).is_some()) {
-            out.field(session, field)?;
-        }
-        Ok(out)
-    }
-
-    fn field(&mut self, members: &Value, field: &str) -> Done<()> {
-        let value = Some(&members[field]).filter(|value| !value.is_null());
-        let given = || value.map(|_| text(members, field).map(str::to_owned)).transpose();
-        match field {
-            "user" => self.user = Some(value.map(to_cbor).transpose()?),
-            "expires" => self.expires = Some(value.map(|_| time(members, field)).transpose()?),
-            "idle" => {
-                let idle = value.map(|_| number(members, field)).transpose()?;
-                self.idle = Some(idle.map(Duration::from_millis));
-            }
-            "csrf" => self.csrf = Some(given()?),
-            "addr" => self.addr = Some(given()?),
-            "tokens" => self.tokens = Some(value.map(texts).transpose()?.unwrap_or_default()),
-            other => return Err(Fail::Bad(format!("no member of `changes`: {other}"))),
-        }
-        Ok(())
+        let set = session.get("data").map(pairs).transpose()?.unwrap_or_default();
+        let there = FIELDS.iter().filter(|name| session.get(name).is_some());
+        let fields = there.map(|name| Field::parse(session, name)).collect::<Done<_>>()?;
+        Ok(Changes { set, fields, ..Changes::default() })
     }
 
     pub(super) fn apply(&self, session: &mut Session) -> Done<()> {
@@ -83,36 +66,49 @@ impl Changes {
             // Wide enough for any sum of two of 64 bits; the crate refuses what is none.
             session.insert(key, &Cbor::from(there.saturating_add(*number)))?;
         }
-        match &self.user {
-            Some(Some(user)) => session.set_user(user)?,
-            Some(None) => session.clear_user(),
-            None => {}
-        }
-        if let Some(expires) = self.expires {
-            session.set_expires(expires);
-        }
-        if let Some(idle) = self.idle {
-            session.set_idle(idle)?;
-        }
-        match &self.csrf {
-            Some(Some(csrf)) => session.set_csrf(csrf)?,
-            Some(None) => session.clear_csrf(),
-            None => {}
-        }
-        match &self.addr {
-            Some(Some(addr)) => session.set_addr(addr)?,
-            Some(None) if session.addr().is_some() => {
+        self.fields.iter().try_for_each(|field| field.apply(session))
+    }
+}
+
+impl Field {
+    fn parse(members: &Value, name: &str) -> Done<Field> {
+        let value = Some(&members[name]).filter(|value| !value.is_null());
+        let given = || value.map(|_| text(members, name).map(str::to_owned)).transpose();
+        Ok(match name {
+            "user" => Field::User(value.map(to_cbor).transpose()?),
+            "expires" => Field::Expires(value.map(|_| time(members, name)).transpose()?),
+            "idle" => {
+                let millis = value.map(|_| number(members, name)).transpose()?;
+                Field::Idle(millis.map(Duration::from_millis))
+            }
+            "csrf" => Field::Csrf(given()?),
+            "addr" => Field::Addr(given()?),
+            "tokens" => Field::Tokens(value.map(texts).transpose()?.unwrap_or_default()),
+            other => return Err(Fail::Bad(format!("no member of `changes`: {other}"))),
+        })
+    }
+
+    fn apply(&self, session: &mut Session) -> Done<()> {
+        match self {
+            Field::User(Some(user)) => session.set_user(user)?,
+            Field::User(None) => session.clear_user(),
+            Field::Expires(expires) => session.set_expires(*expires),
+            Field::Idle(idle) => session.set_idle(*idle)?,
+            Field::Csrf(Some(csrf)) => session.set_csrf(csrf)?,
+            Field::Csrf(None) => session.clear_csrf(),
+            Field::Addr(Some(addr)) => session.set_addr(addr)?,
+            Field::Addr(None) if session.addr().is_some() => {
                 return Err(Fail::Skipped("the crate has no call that removes the address"));
             }
-            Some(None) | None => {}
-        }
-        if let Some(tokens) = &self.tokens {
-            let old: Vec<String> = session.tokens().map(str::to_owned).collect();
-            for token in old {
-                session.remove_token(&token);
-            }
-            for token in tokens {
-                session.push_token(token)?;
+            Field::Addr(None) => {}
+            Field::Tokens(tokens) => {
+                let old: Vec<String> = session.tokens().map(str::to_owned).collect();
+                for token in old {
+                    session.remove_token(&token);
+                }
+                for token in tokens {
+                    session.push_token(token)?;
+                }
             }
         }
         Ok(())

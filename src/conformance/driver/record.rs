@@ -87,7 +87,9 @@ fn sort(value: &mut Cbor) {
     match value {
         Cbor::Array(items) => items.iter_mut().for_each(sort),
         Cbor::Map(entries) => {
-            entries.iter_mut().for_each(|(_, value)| sort(value));
+            for (_, value) in entries.iter_mut() {
+                sort(value);
+            }
             entries.sort_by(|(a, _), (b, _)| {
                 let (a, b) = (a.as_text().unwrap_or_default(), b.as_text().unwrap_or_default());
                 (a.len(), a).cmp(&(b.len(), b))
@@ -118,7 +120,7 @@ fn naming_of(reference: &SessionRef) -> Naming {
 /// file that holds this record and nothing else.
 fn findings(record: &[u8], seq: u64, session: &Session, reference: &SessionRef) -> Done<Value> {
     let slot = (record.len() + 32).next_power_of_two().max(4096);
-    let base = if seq % 2 == 0 { 0 } else { slot };
+    let base = if seq.is_multiple_of(2) { 0 } else { slot };
     let mut file = vec![0; 2 * slot];
     file[base..base + record.len()].copy_from_slice(record);
     let marker = Marker::new(naming_of(reference), Durability::Power);

@@ -1,59 +1,17 @@
-"""Web sessions in a directory, one file a session, in a format that any language can read and write.
+"""Web sessions as files in a directory that programs of any language can share: version 1 of the sessiondir format."""
 
-An implementation of SPEC.md of sessiondir, format version 1: reader, writer and collector.
-
-    >>> import tempfile
-    >>> store = DirectoryStore(tempfile.mkdtemp() + "/sessions", create=True)
-    >>> session = Session({"cart": ["A-1"]})
-    >>> session.user = "ada"
-    >>> cookie = store.create(session)
-    >>> store.load(cookie)["cart"]
-    ['A-1']
-    >>> store.delete(cookie)
-    True
-"""
-
-from .errors import (
-    Busy,
-    Conflict,
-    Corrupt,
-    Error,
-    Gone,
-    InvalidId,
-    InvalidValue,
-    IoError,
-    NoSpace,
-    NotAStore,
-    OutcomeUnknown,
-    Reentrant,
-    TooLarge,
-    UnsafeDirectory,
-    Unsupported,
-)
-from .names import Key
+from .errors import (Busy, Conflict, Corrupt, Error, Gone, InvalidId, InvalidValue, Io, NoSpace, NotAStore,
+                     OutcomeUnknown, Reentrant, TooLarge, UnsafeDirectory, Unsupported)
+from .making import make_store
+from .names import Key, is_session_id
 from .session import Session
-from .store import DirectoryStore, Swept
+from .store import DirectoryStore
+from .sweep import Swept
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Busy",
-    "Conflict",
-    "Corrupt",
-    "DirectoryStore",
-    "Error",
-    "Gone",
-    "InvalidId",
-    "InvalidValue",
-    "IoError",
-    "Key",
-    "NoSpace",
-    "NotAStore",
-    "OutcomeUnknown",
-    "Reentrant",
-    "Session",
-    "Swept",
-    "TooLarge",
-    "UnsafeDirectory",
-    "Unsupported",
+    "Busy", "Conflict", "Corrupt", "DirectoryStore", "Error", "Gone", "InvalidId", "InvalidValue", "Io", "Key",
+    "NoSpace", "NotAStore", "OutcomeUnknown", "Reentrant", "Session", "Swept", "TooLarge", "UnsafeDirectory",
+    "Unsupported", "is_session_id", "make_store",
 ]

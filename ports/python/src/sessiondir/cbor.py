@@ -1,263 +1,278 @@
-"""The strict codec of SPEC.md section 7.5: each value has one encoding, and everything else is refused.
+"""The strict codec of SPEC section 7.5 (VAL-1 to VAL-13).
 
-``encode`` gives the canonical bytes of a value, ``decode`` takes them and nothing else.
+``encode`` gives the one encoding that the rules allow; ``decode`` accepts no other. Arrays become lists, maps become
+dicts. Every error says which rule was broken, and the byte at which.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
-from .errors import Fault, InvalidValue
+from .errors import InvalidValue
 
-#: Arrays and maps that may enclose each other, the body's map being the outermost (VAL-12).
-DEPTH = 32
-_WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}
-_LEAST = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
-
-
-class Head(NamedTuple):
-    major: int
-    info: int
-    argument: int
-    next: int
+MAX_DEPTH = 32
+_SHORTEST = (24, 1 << 8, 1 << 16, 1 << 32)
+_NONE = object()
 
 
-def head(data: bytes, at: int, end: int) -> Head:
-    """One head of a data item."""
+class Fault(Exception):
+    """A rule that some bytes break, and the offset of the data item that breaks it."""
+
+    def __init__(self, rule: str, offset: int) -> None:
+        super().__init__("%s at byte %d" % (rule, offset))
+        self.rule = rule
+        self.offset = offset
+
+
+class Entry(NamedTuple):
+    """An entry of a map: its key, where the key begins, where the value begins and ends, and the value."""
+
+    key: str
+    key_at: int
+    at: int
+    end: int
+    value: Any
+
+
+# --- encoding
+
+
+def head(major: int, argument: int) -> bytes:
+    """A head with the shortest form of its argument (VAL-1)."""
+    top = major << 5
+    if argument < 24:
+        return bytes((top | argument,))
+    if argument < 1 << 8:
+        return bytes((top | 24, argument))
+    if argument < 1 << 16:
+        return struct.pack(">BH", top | 25, argument)
+    if argument < 1 << 32:
+        return struct.pack(">BI", top | 26, argument)
+    return struct.pack(">BQ", top | 27, argument)
+
+
+def encode_float(number: float) -> bytes:
+    """The shortest form that keeps the value (VAL-4); a NaN is f97e00 (VAL-5)."""
+    if math.isnan(number):
+        return b"\xf9\x7e\x00"
+    for lead, form in ((b"\xf9", ">e"), (b"\xfa", ">f")):
+        try:
+            packed = struct.pack(form, number)
+        except OverflowError:
+            continue
+        if struct.unpack(form, packed)[0] == number:
+            return lead + packed
+    return b"\xfb" + struct.pack(">d", number)
+
+
+def encode_text(text: str, what: str) -> bytes:
+    try:
+        raw = str.encode(text, "utf-8")
+    except UnicodeEncodeError:
+        raw = b""
+    else:
+        return head(3, len(raw)) + raw
+    raise InvalidValue("%s holds a text that is not Unicode (a lone surrogate)" % what, "VAL-6")
+
+
+def encode(value: Any, what: str = "the value", depth: int = 0) -> bytes:
+    """The bytes of a value: None, bool, int, float, str, bytes, list, tuple, or dict with str keys.
+
+    Subclasses of these lose their class. ``what`` names the value in an error; ``depth`` is the number of containers
+    that enclose it. Raises InvalidValue for anything else, for an integer outside -2^63 to 2^63-1 (VAL-3), and for
+    more than 32 containers in one another (VAL-12).
+    """
+    out: List[bytes] = []
+    _encode(value, what, depth, out)
+    return b"".join(out)
+
+
+def _encode(value: Any, what: str, depth: int, out: List[bytes]) -> None:
+    if value is None:
+        out.append(b"\xf6")
+    elif value is True:
+        out.append(b"\xf5")
+    elif value is False:
+        out.append(b"\xf4")
+    elif isinstance(value, int):
+        number = int(value)
+        if not -(1 << 63) <= number < 1 << 63:
+            raise InvalidValue("%s holds an integer outside -2^63 to 2^63-1" % what, "VAL-3")
+        out.append(head(0, number) if number >= 0 else head(1, -1 - number))
+    elif isinstance(value, float):
+        out.append(encode_float(float(value)))
+    elif isinstance(value, str):
+        out.append(encode_text(value, what))
+    elif isinstance(value, bytes):
+        out.append(head(2, len(value)))
+        out.append(bytes(value))
+    elif isinstance(value, (list, tuple)):
+        _room(what, depth)
+        out.append(head(4, len(value)))
+        for element in value:
+            _encode(element, what, depth + 1, out)
+    elif isinstance(value, dict):
+        _room(what, depth)
+        entries = []
+        for key, element in value.items():
+            if not isinstance(key, str):
+                raise InvalidValue("%s holds a map with a key that is no text" % what, "VAL-7")
+            entries.append((encode_text(key, what), element))
+        entries.sort(key=lambda entry: entry[0])
+        out.append(head(5, len(entries)))
+        for raw, element in entries:
+            out.append(raw)
+            _encode(element, what, depth + 1, out)
+    else:
+        raise InvalidValue("%s holds a %s, which the format cannot hold" % (what, type(value).__name__))
+
+
+def _room(what: str, depth: int) -> None:
+    if depth + 1 > MAX_DEPTH:
+        raise InvalidValue("%s holds more than %d containers in one another" % (what, MAX_DEPTH), "VAL-12")
+
+
+# --- decoding
+
+
+def read_head(data: bytes, at: int, end: int) -> Tuple[int, int, int, int]:
+    """(major, info, argument, next) of the head at ``at``."""
     if at >= end:
         raise Fault("VAL-13", at)
-    major, info = data[at] >> 5, data[at] & 31
+    first = data[at]
+    major, info = first >> 5, first & 31
     if info < 24:
-        return Head(major, info, info, at + 1)
+        return major, info, info, at + 1
     if info == 31:
         raise Fault("VAL-2" if 2 <= major <= 5 else "VAL-11" if major == 7 else "VAL-1", at)
     if info > 27:
         raise Fault("VAL-11" if major == 7 else "VAL-1", at)
-    width = _WIDTHS[info]
-    if at + 1 + width > end:
+    count = 1 << (info - 24)
+    following = at + 1 + count
+    if following > end:
         raise Fault("VAL-13", at)
-    argument = int.from_bytes(data[at + 1 : at + 1 + width], "big")
-    if major != 7 and argument < _LEAST[info]:
+    argument = int.from_bytes(data[at + 1:following], "big")
+    if major != 7 and argument < _SHORTEST[info - 24]:
         raise Fault("VAL-1", at)
-    return Head(major, info, argument, at + 1 + width)
+    return major, info, argument, following
 
 
-def _float(info: int, argument: int) -> float:
-    form = {25: ">e", 26: ">f", 27: ">d"}[info]
-    value: float = struct.unpack(form, argument.to_bytes(_WIDTHS[info], "big"))[0]
-    return value
-
-
-def _fits(form: str, value: float) -> bool:
-    try:
-        packed = struct.pack(form, value)
-    except OverflowError:
-        return False
-    return bool(struct.unpack(form, packed)[0] == value)
-
-
-def _item(data: bytes, at: int, end: int) -> Tuple[Head, int, bool]:
-    """One data item without what a container encloses: its head, where it ends, whether it is a container."""
-    found = head(data, at, end)
-    major, info, argument, after = found
+def _item(data: bytes, at: int, end: int) -> Tuple[Any, int, Optional[int]]:
+    """(value, next, entries opened) of one data item, without what a container encloses."""
+    major, info, argument, following = read_head(data, at, end)
     if major <= 1:
         if argument > (1 << 63) - 1:
             raise Fault("VAL-3", at)
-    elif major <= 3:
-        if argument > end - after:
+        return (argument if major == 0 else -1 - argument), following, None
+    if major <= 3:
+        stop = following + argument
+        if stop > end:
             raise Fault("VAL-13", at)
-        if major == 3:
-            try:
-                data[after : after + argument].decode("utf-8")
-            except UnicodeDecodeError:
-                raise Fault("VAL-6", at) from None
-        after += argument
-    elif major <= 5:
-        if argument * (1 if major == 4 else 2) > end - after:
+        raw = data[following:stop]
+        if major == 2:
+            return raw, stop, None
+        try:
+            return raw.decode("utf-8"), stop, None
+        except UnicodeDecodeError:
+            pass
+        raise Fault("VAL-6", at)
+    if major <= 5:
+        if argument * (1 if major == 4 else 2) > end - following:
             raise Fault("VAL-13", at)
-        return found, after, True
-    elif major == 6:
+        return ([] if major == 4 else {}), following, argument
+    if major == 6:
         raise Fault("VAL-10", at)
-    elif info in (25, 26, 27):
-        value = _float(info, argument)
-        if math.isnan(value):
-            if info != 25 or argument != 0x7E00:
-                raise Fault("VAL-5", at)
-        elif info > 25 and _fits(">e" if info == 26 else ">f", value):
-            raise Fault("VAL-4", at)
-    elif info not in (20, 21, 22):
-        raise Fault("VAL-11", at)
-    return found, after, False
+    if info in (25, 26, 27):
+        form = (">e", ">f", ">d")[info - 25]
+        number: float = struct.unpack(form, data[at + 1:following])[0]
+        if encode_float(number) != data[at:following]:
+            raise Fault("VAL-5" if math.isnan(number) else "VAL-4", at)
+        return number, following, None
+    if info == 20:
+        return False, following, None
+    if info == 21:
+        return True, following, None
+    if info == 22:
+        return None, following, None
+    raise Fault("VAL-11", at)
 
 
-def skip(data: bytes, at: int, end: int, depth: int) -> int:
-    """Checks one data item with all that it encloses (VAL-1 to VAL-13), and returns where it ends.
+class _Frame:
+    __slots__ = ("container", "is_map", "left", "previous", "key", "key_at", "at")
 
-    ``depth`` is the number of containers that enclose it. The stack is explicit: hostile depth costs no recursion.
+    def __init__(self, container: Any, left: int, at: int) -> None:
+        self.container = container
+        self.is_map = isinstance(container, dict)
+        self.left = left
+        self.previous = b""
+        self.key = ""
+        self.key_at = at
+        self.at = at
+
+
+def decode_item(data: bytes, at: int, end: int, depth: int = 0, entries: Optional[List[Entry]] = None,
+                inner: Optional[List[Entry]] = None, inner_key: str = "") -> Tuple[Any, int]:
+    """(value, next) of the data item at ``at``, with all that it encloses.
+
+    ``entries`` receives the entries of the item where it is a map, and ``inner`` the entries of the map that stands
+    under ``inner_key`` in it: that is how the exact bytes of each attribute are found. The stack is explicit, so
+    hostile depth costs no recursion.
     """
-    stack: List[List[Any]] = []  # [is a map, entries left, previous key]
+    stack: List[_Frame] = []
+    result: Any = _NONE
+
+    def complete(value: Any, start: int, stop: int) -> Any:
+        if not stack:
+            return value
+        top = stack[-1]
+        top.left -= 1
+        if not top.is_map:
+            top.container.append(value)
+            return _NONE
+        top.container[top.key] = value
+        if entries is not None and len(stack) == 1:
+            entries.append(Entry(top.key, top.key_at, start, stop, value))
+        elif inner is not None and len(stack) == 2 and stack[0].is_map and stack[0].key == inner_key:
+            inner.append(Entry(top.key, top.key_at, start, stop, value))
+        return _NONE
+
     while True:
-        if stack and stack[-1][0]:
-            key = at
+        if stack and stack[-1].is_map:
+            top = stack[-1]
+            start = at
             if at >= end:
                 raise Fault("VAL-13", at)
             if data[at] >> 5 != 3:
                 raise Fault("VAL-7", at)
-            _, at, _ = _item(data, at, end)
-            encoded, previous = data[key:at], stack[-1][2]
-            if previous is not None:
-                if encoded == previous:
-                    raise Fault("VAL-9", key)
-                if encoded < previous:
-                    raise Fault("VAL-8", key)
-            stack[-1][2] = encoded
-        value = at
-        found, at, opened = _item(data, at, end)
-        if opened:
-            if depth + len(stack) + 1 > DEPTH:
-                raise Fault("VAL-12", value)
-            stack.append([found.major == 5, found.argument, None])
-        elif stack:
-            stack[-1][1] -= 1
-        while stack and stack[-1][1] == 0:
-            stack.pop()
-            if stack:
-                stack[-1][1] -= 1
+            top.key, at, _ = _item(data, at, end)
+            top.key_at = start
+            raw = data[start:at]
+            if top.previous:
+                if raw == top.previous:
+                    raise Fault("VAL-9", start)
+                if raw < top.previous:
+                    raise Fault("VAL-8", start)
+            top.previous = raw
+        start = at
+        value, at, opened = _item(data, at, end)
+        if opened is not None:
+            if depth + len(stack) + 1 > MAX_DEPTH:
+                raise Fault("VAL-12", start)
+            stack.append(_Frame(value, opened, start))
+        else:
+            result = complete(value, start, at)
+        while stack and stack[-1].left == 0:
+            frame = stack.pop()
+            result = complete(frame.container, frame.at, at)
         if not stack:
-            return at
-
-
-def entries(data: bytes, at: int, end: int) -> List[Tuple[str, int, int, int]]:
-    """Of a map that has been checked: each key, where its head is, where its value begins, and where that ends."""
-    found = head(data, at, end)
-    at, out = found.next, []
-    for _ in range(found.argument):
-        key = head(data, at, end)
-        value = key.next + key.argument
-        after = skip(data, value, end, 0)
-        out.append((data[key.next : value].decode("utf-8"), at, value, after))
-        at = after
-    return out
-
-
-def _build(data: bytes, at: int, end: int) -> Tuple[Any, int]:
-    """The value of an item that has been checked: no deeper than DEPTH."""
-    found, after, _ = _item(data, at, end)
-    major, info, argument = found.major, found.info, found.argument
-    if major == 0:
-        return argument, after
-    if major == 1:
-        return -1 - argument, after
-    if major == 2:
-        return bytes(data[found.next : after]), after
-    if major == 3:
-        return data[found.next : after].decode("utf-8"), after
-    if major == 4:
-        array = []
-        for _ in range(argument):
-            value, after = _build(data, after, end)
-            array.append(value)
-        return array, after
-    if major == 5:
-        table = {}
-        for _ in range(argument):
-            key, after = _build(data, after, end)
-            table[key], after = _build(data, after, end)
-        return table, after
-    if info in _WIDTHS:
-        return _float(info, argument), after
-    return {20: False, 21: True, 22: None}[info], after
+            return result, at
 
 
 def decode(data: bytes, depth: int = 0) -> Any:
-    """The value that ``data`` is the canonical encoding of; raises :class:`Fault` for anything else."""
-    end = skip(data, 0, len(data), depth)
-    if end != len(data):
-        raise Fault("VAL-13", end)
-    return _build(data, 0, end)[0]
-
-
-def put_head(major: int, argument: int) -> bytes:
-    """The shortest head (VAL-1)."""
-    for info, least, width in ((27, 1 << 32, 8), (26, 1 << 16, 4), (25, 1 << 8, 2), (24, 24, 1)):
-        if argument >= least:
-            return bytes([major << 5 | info]) + argument.to_bytes(width, "big")
-    return bytes([major << 5 | argument])
-
-
-def _utf8(text: str, path: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidValue(f"{path}: text with a surrogate, which is no Unicode character") from None
-
-
-def encode(value: Any, path: str = "the value", depth: int = 0) -> bytes:
-    """The canonical bytes of a value: ``None``, ``bool``, ``int`` of 64 bits, ``float``, ``str``, ``bytes``, and lists,
-    tuples and dicts with text keys of these. ``depth`` containers enclose it already.
-
-    Raises :class:`InvalidValue`, whose message names ``path`` and what in it cannot be held.
-    """
-    out: List[bytes] = []
-    _put(out, value, path, depth)
-    return b"".join(out)
-
-
-def _put(out: List[bytes], value: Any, path: str, depth: int) -> None:
-    if value is None:
-        out.append(b"\xf6")
-    elif isinstance(value, bool):
-        out.append(b"\xf5" if value else b"\xf4")
-    elif isinstance(value, int):
-        number = int(value)
-        if not -(1 << 63) <= number < 1 << 63:
-            raise InvalidValue(f"{path}: an integer beyond 64 bits; store it as text")
-        out.append(put_head(0, number) if number >= 0 else put_head(1, -1 - number))
-    elif isinstance(value, float):
-        out.append(_put_float(float(value)))
-    elif isinstance(value, str):
-        text = _utf8(value, path)
-        out += (put_head(3, len(text)), text)
-    elif isinstance(value, (bytes, bytearray, memoryview)):
-        raw = bytes(value)
-        out += (put_head(2, len(raw)), raw)
-    elif isinstance(value, (list, tuple, dict)):
-        if depth >= DEPTH:
-            raise InvalidValue(f"{path}: more than {DEPTH} lists and dicts within each other (or one within itself)")
-        if isinstance(value, dict):
-            _put_map(out, value, path, depth)
-            return
-        out.append(put_head(4, len(value)))
-        for index, element in enumerate(value):
-            _put(out, element, f"{path}[{index}]", depth + 1)
-    else:
-        kind = type(value)
-        raise InvalidValue(
-            f"{path}: a {kind.__module__}.{kind.__qualname__} cannot be stored; convert it to None, bool, int, float, "
-            "str, bytes, or a list or dict of these"
-        )
-
-
-def _put_float(value: float) -> bytes:
-    if math.isnan(value):
-        return b"\xf9\x7e\x00"
-    for info, form in ((25, ">e"), (26, ">f")):
-        if _fits(form, value):
-            return bytes([7 << 5 | info]) + struct.pack(form, value)
-    return b"\xfb" + struct.pack(">d", value)
-
-
-def _put_map(out: List[bytes], value: Any, path: str, depth: int) -> None:
-    keyed = []
-    for key, element in value.items():
-        if not isinstance(key, str):
-            raise InvalidValue(f"{path}: a key that is no text: {type(key).__qualname__}")
-        keyed.append((_utf8(key, path), key, element))
-    # Text keys in bytewise order of their encodings: shorter before longer (VAL-8).
-    keyed.sort(key=lambda entry: (len(entry[0]), entry[0]))
-    out.append(put_head(5, len(keyed)))
-    for encoded, key, element in keyed:
-        out += (put_head(3, len(encoded)), encoded)
-        _put(out, element, f"{path}.{key}", depth + 1)
+    """The value that ``data`` holds, and nothing after it. Raises Fault."""
+    value, following = decode_item(data, 0, len(data), depth)
+    if following != len(data):
+        raise Fault("BODY-1", following)
+    return value

@@ -1,289 +1,327 @@
-"""The directory of a store: SPEC.md section 5. The only calls to the file system, all relative to one descriptor."""
+"""Every file-system call on a store, relative to one descriptor of its directory (DIR-8).
+
+The methods raise OSError without a file name in it: the name of a session's file may be its ID (NAME-8). What the
+error means is for the caller to say.
+"""
 
 from __future__ import annotations
 
-import errno
 import fcntl
+import itertools
 import os
-import stat as modes
+import stat
 import sys
-from typing import Iterator, List, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple, TypeVar
 
-from . import locks, marker, names
-from .errors import Corrupt, IoError, NotAStore, UnsafeDirectory, of_system
-from .marker import Marker
+from . import fstype, marker
+from .errors import Io, NotAStore, UnsafeDirectory, from_os
+from .locks import TABLE
+from .names import LOCK_DIRECTORY, MARKER, MARKER_TEMP
 
-#: Network, cluster and user-space file systems (DIR-5), as /proc/self/mountinfo names them.
-_REMOTE = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "afs", "ceph", "lustre", "gfs2", "ocfs2", "coda", "fuseblk")
-)
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+T = TypeVar("T")
+Identity = Tuple[int, int]
+
+_COMMON = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+READ = os.O_RDONLY | _COMMON
+WRITE = os.O_RDWR | _COMMON
+NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | _COMMON
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_TOKENS = itertools.count(1)
 
 
-def sync(fd: int, data_only: bool = True) -> None:
-    """Waits until a file or a directory is on stable storage (F3)."""
+class Listed(NamedTuple):
+    """An entry of the directory; ``kind`` is ``regular``, ``directory`` or ``other``."""
+
+    name: str
+    kind: str
+
+
+def call(function: Callable[..., T], *args: Any, **more: Any) -> T:
+    """Calls the system; an OSError comes out without the file name that Python puts into it."""
+    number = 0
+    try:
+        return function(*args, **more)
+    except OSError as error:
+        number = error.errno or 0
+    raise OSError(number, os.strerror(number))
+
+
+def kind_of(mode: int) -> str:
+    return "regular" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
+
+
+def identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
+
+
+def sync(descriptor: int) -> None:
+    """Syncs a file's contents: fdatasync, or F_FULLFSYNC on macOS."""
     if sys.platform == "darwin":
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
-    elif data_only:
-        os.fdatasync(fd)
+        call(fcntl.fcntl, descriptor, fcntl.F_FULLFSYNC)
     else:
-        os.fsync(fd)
+        call(os.fdatasync, descriptor)
+
+
+def sync_directory(descriptor: int) -> None:
+    if sys.platform == "darwin":
+        call(fcntl.fcntl, descriptor, fcntl.F_FULLFSYNC)
+    else:
+        call(os.fsync, descriptor)
+
+
+def close(descriptor: int) -> None:
+    """Closes; what was to be durable has been synced before, so an error here says nothing new."""
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass
 
 
 class Directory:
-    """An open directory, checked as DIR-4 and DIR-5 say."""
+    """A descriptor of a store's directory. It is closed when the last user lets go of the object."""
 
-    def __init__(self, path: "os.PathLike[str] | str", group: bool, allow_remote: bool) -> None:
-        self.path = os.fspath(path)
+    def __init__(self, path: str, group: bool = False, allow_remote: bool = False) -> None:
+        """Opens and checks it: DIR-4, DIR-5. Raises UnsafeDirectory, NotAStore or Io."""
+        self.fd = -1
+        self.token = next(_TOKENS)
         self.group = group
+        self.file_mode = 0o660 if group else 0o600
+        self.directory_mode = 0o2770 if group else 0o700
+        failure: Optional[OSError] = None
         try:
-            self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotAStore(f"{self.path}: {error.strerror}; `sessiondir init` makes a store") from error
+            self.fd = call(os.open, path, _DIRECTORY)
         except OSError as error:
-            raise of_system(f"open {self.path}", error) from error
-        try:
-            self._refuse_unsafe(allow_remote)
-        except BaseException:
-            self.close()
-            raise
+            failure = error
+        if isinstance(failure, (FileNotFoundError, NotADirectoryError)):
+            raise NotAStore("there is no directory", "DIR-1", 0)
+        if failure is not None:
+            raise from_os(failure, "open of the directory")
+        self._check(allow_remote)
 
-    def close(self) -> None:
+    def __del__(self) -> None:
         if self.fd >= 0:
-            os.close(self.fd)
+            close(self.fd)
             self.fd = -1
+            TABLE.disown(self.token)
 
-    @property
-    def file_mode(self) -> int:
-        """DIR-6."""
-        return 0o660 if self.group else 0o600
-
-    @property
-    def dir_mode(self) -> int:
-        return 0o2770 if self.group else 0o700
-
-    def _refuse_unsafe(self, allow_remote: bool) -> None:
-        stat = os.fstat(self.fd)
-        bits = modes.S_IMODE(stat.st_mode)
-        if bits & 0o002 or (bits & 0o020 and not self.group):
-            raise UnsafeDirectory(f"{self.path}: others can write to it; `chmod 700` it", rule="DIR-4")
-        if not self.group and stat.st_uid not in (0, os.geteuid()):
-            raise UnsafeDirectory(f"{self.path}: it belongs to user {stat.st_uid}", rule="DIR-4")
+    def _check(self, allow_remote: bool) -> None:
+        status = os.fstat(self.fd)
+        mode = status.st_mode
+        if mode & 0o002:
+            raise UnsafeDirectory("others can write to the directory", "DIR-4", 0)
+        if not self.group:
+            if mode & 0o020:
+                raise UnsafeDirectory("the directory's group can write to it", "DIR-4", 0)
+            if status.st_uid not in (os.geteuid(), 0):
+                raise UnsafeDirectory("the directory belongs to another user", "DIR-4", 0)
         if not allow_remote:
-            kind = _file_system(stat.st_dev)
-            if kind in _REMOTE or kind.startswith("fuse"):
-                raise UnsafeDirectory(f"{self.path}: it is on {kind}, where locks may not lock", rule="DIR-5")
+            remote = fstype.remote(self.fd)
+            if remote is not None:
+                raise UnsafeDirectory("the directory is on %s, where locks or caches cannot be relied on" % remote,
+                                      "DIR-5", 0)
 
-    def marker(self) -> Marker:
-        """The marker, and whether this is a store that can be used (section 10.1)."""
+    # --- entries
+
+    def lstat(self, name: str) -> Optional[os.stat_result]:
+        """None where there is no such entry."""
         try:
-            fd = os.open(names.MARKER, _READ, dir_fd=self.fd)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR):
-                text = f"{self.path}: no store, as it has no marker; `sessiondir init` makes one"
-                raise NotAStore(text, rule="DIR-1", offset=0) from error
-            raise of_system("read the marker", error) from error
+            return call(os.stat, name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def open(self, name: str, flags: int) -> int:
+        """Opens an entry; one that is made has the store's mode, whatever the umask (DIR-6)."""
+        descriptor = call(os.open, name, flags, self.file_mode, dir_fd=self.fd)
+        if flags & os.O_EXCL:
+            try:
+                self.set_mode(descriptor, self.file_mode)
+            except OSError:
+                close(descriptor)
+                raise
+        return descriptor
+
+    def set_mode(self, descriptor: int, mode: int) -> None:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+            call(os.fchmod, descriptor, mode)
+
+    def list(self, name: str = ".") -> List[Listed]:
+        """The entries; of a descriptor of its own, as two listings of one descriptor share their place."""
+        descriptor = call(os.open, name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd)
+        found: List[Listed] = []
         try:
-            if not modes.S_ISREG(os.fstat(fd).st_mode):
-                raise NotAStore(f"{self.path}: the marker is no file", rule="DIR-1", offset=0)
-            found = marker.parse(os.read(fd, marker.MARKER_MAX + 1))
+            with call(os.scandir, descriptor) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        kind = "other"
+                    elif entry.is_dir(follow_symlinks=False):
+                        kind = "directory"
+                    else:
+                        kind = "regular" if entry.is_file(follow_symlinks=False) else "other"
+                    found.append(Listed(entry.name, kind))
         finally:
-            os.close(fd)
-        if self.kind_of(names.LOCK_DIRECTORY) != "directory":
-            raise NotAStore(f"{self.path}: .lock is missing, or no directory", rule="DIR-9", offset=0)
-        if found.naming == "plain" and self._folds_case():
-            raise UnsafeDirectory(f"{self.path}: it does not tell capitals from small letters", rule="DIR-7")
+            close(descriptor)
         return found
 
-    def _folds_case(self) -> bool:
-        small, capital = (self._identity(f".lock/{name}") for name in ("0a", "0A"))
-        return capital is not None and small == capital
-
-    def _identity(self, name: str) -> Optional[Tuple[int, int]]:
+    def make_directory(self, name: str) -> None:
+        """Makes a directory, if it is not there, with the store's mode."""
         try:
-            stat = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-        except OSError:
-            return None
-        return stat.st_dev, stat.st_ino
-
-    def kind_of(self, name: "str | bytes") -> Optional[str]:
-        """``regular``, ``directory`` or ``other``; ``None`` if it is not there."""
+            call(os.mkdir, name, self.directory_mode, dir_fd=self.fd)
+        except FileExistsError:
+            return
+        descriptor = call(os.open, name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd)
         try:
-            mode = os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise of_system("look at an entry of the store", error) from error
-        return "regular" if modes.S_ISREG(mode) else "directory" if modes.S_ISDIR(mode) else "other"
-
-    def entries(self, within: str = ".") -> Iterator[Tuple[bytes, str]]:
-        """Each entry's name and type, streaming."""
-        try:
-            fd = os.open(within, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.fd)
-        except OSError as error:
-            raise of_system("list the store", error) from error
-        try:
-            with os.scandir(fd) as listed:
-                for entry in listed:
-                    regular, directory = entry.is_file(follow_symlinks=False), entry.is_dir(follow_symlinks=False)
-                    kind = "regular" if regular else "directory" if directory else "other"
-                    yield os.fsencode(entry.name), kind
+            self.set_mode(descriptor, self.directory_mode)
         finally:
-            os.close(fd)
+            close(descriptor)
 
-    def open_session(self, name: str, to_write: bool, shown: str) -> Optional[int]:
-        """A descriptor of a session's file (READ-1, READ-2); ``None`` if it is not there."""
+    def unlink(self, name: str) -> bool:
+        """Whether it was there."""
         try:
-            fd = os.open(name, _WRITE if to_write else _READ, dir_fd=self.fd)
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return None
-            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-                raise _not_regular(shown) from error
-            raise of_system("open the file", error, shown) from error
-        if not modes.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise _not_regular(shown)
-        return fd
-
-    def make(self, name: str) -> int:
-        """A new file, with its mode whatever the umask (DIR-6)."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(name, flags, 0o600, dir_fd=self.fd)
-        os.fchmod(fd, self.file_mode)
-        return fd
-
-    def unlink_session(self, name: str, shown: str) -> bool:
-        """Unlinks a session's file whatever it holds (DEL-1), and says whether it was there."""
-        kind = self.kind_of(name)
-        if kind is None:
-            return False
-        if kind != "regular":
-            raise _not_regular(shown)
-        try:
-            os.unlink(name, dir_fd=self.fd)
+            call(os.unlink, name, dir_fd=self.fd)
         except FileNotFoundError:
             return False
-        except OSError as error:
-            raise of_system("unlink the file", error, shown) from error
         return True
 
-    def unlink_temp(self, name: str, shown: str) -> bool:
-        """Unlinks debris, if it is a file."""
-        return self.kind_of(name) == "regular" and self.unlink_session(name, shown)
+    def unlink_regular(self, name: str) -> bool:
+        """Unlinks a regular file; leaves what is foreign alone (NAME-10)."""
+        status = self.lstat(name)
+        return status is not None and stat.S_ISREG(status.st_mode) and self.unlink(name)
 
     def rename(self, old: str, new: str) -> None:
-        os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        call(os.rename, old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def sync_file(self, descriptor: int) -> None:
+        sync(descriptor)
 
     def sync(self) -> None:
-        sync(self.fd, data_only=False)
+        """Syncs the directory: what has been renamed and unlinked in it."""
+        sync_directory(self.fd)
+
+    def sync_below(self, name: str) -> None:
+        descriptor = call(os.open, name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd)
+        try:
+            sync_directory(descriptor)
+        finally:
+            close(descriptor)
+
+    # --- lock files
+
+    def lock_status(self, file_name: str) -> Optional[os.stat_result]:
+        """Of a lock file's path, for LOCK-6. None where it is gone."""
+        return self.lstat("%s/%s" % (LOCK_DIRECTORY, file_name))
+
+    def open_lock(self, file_name: str, make: bool, write: bool, missing: bool) -> int:
+        """LOCK-5: O_CREAT, without O_EXCL and O_TRUNC. ``missing``: it was not there a moment ago."""
+        path = "%s/%s" % (LOCK_DIRECTORY, file_name)
+        flags = (WRITE if write else READ) | (os.O_CREAT if make else 0)
+        descriptor = call(os.open, path, flags, self.file_mode, dir_fd=self.fd)
+        if make and missing:
+            # A umask may have taken bits away. Another process's file is not ours to change.
+            try:
+                status = os.fstat(descriptor)
+                if status.st_uid == os.geteuid() and stat.S_ISREG(status.st_mode):
+                    self.set_mode(descriptor, self.file_mode)
+            except OSError:
+                close(descriptor)
+                raise
+        return descriptor
+
+    # --- the marker
+
+    def read_marker(self) -> Optional[marker.Marker]:
+        """None where there is no marker. Raises NotAStore, Unsupported or Io."""
+        failure: Optional[OSError] = None
+        try:
+            status = self.lstat(MARKER)
+            if status is None or not stat.S_ISREG(status.st_mode):
+                return None
+            descriptor = self.open(MARKER, READ)
+            try:
+                data = call(os.pread, descriptor, marker.READ_LENGTH, 0)
+            finally:
+                close(descriptor)
+        except OSError as error:
+            failure = error
+        if failure is not None:
+            raise from_os(failure, "read of the marker")
+        return marker.parse(data)
+
+    def write_marker(self, value: marker.Marker) -> None:
+        """Steps of DIR-2 and MARK-6 under the 64 locks."""
+        self.unlink_regular(MARKER_TEMP)
+        descriptor = self.open(MARKER_TEMP, NEW)
+        try:
+            write_whole(descriptor, value.encode())
+            sync(descriptor)
+        finally:
+            close(descriptor)
+        self.rename(MARKER_TEMP, MARKER)
+        self.sync()
+
+    def check_lock_directory(self) -> None:
+        """DIR-9."""
+        status = self._status_of_lock(LOCK_DIRECTORY)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            raise NotAStore("there is no lock directory", "DIR-9", 0)
+
+    def check_case(self) -> None:
+        """DIR-7."""
+        if self._status_of_lock(LOCK_DIRECTORY + "/0A") is not None:
+            raise UnsafeDirectory("the directory folds case, so that two IDs share one name", "DIR-7", 0)
+
+    def _status_of_lock(self, name: str) -> Optional[os.stat_result]:
+        failure: Optional[OSError] = None
+        try:
+            return self.lstat(name)
+        except OSError as error:
+            failure = error
+        raise Io("stat of the lock directory: %s" % failure.strerror, errno=failure.errno)
 
 
-def _not_regular(shown: str) -> Corrupt:
-    return Corrupt(f"{shown}: something that is no regular file has the session's name", rule="NAME-11", offset=0)
+class ShortWrite(Exception):
+    """A write that ended early: how many bytes were written, and why."""
+
+    def __init__(self, written: int, error: OSError) -> None:
+        super().__init__("%d bytes were written" % written)
+        self.written = written
+        self.error = error
 
 
-def _file_system(device: int) -> str:
-    """The type of the file system of a device; empty if the system does not tell."""
-    wanted = f"{os.major(device)}:{os.minor(device)}"
+def write_all(descriptor: int, data: bytes, offset: int) -> None:
+    """One pwrite, going on where a short write ended (WRITE-3). Raises ShortWrite."""
+    done = 0
+    view = memoryview(data)
+    failure: Optional[OSError] = None
+    while done < len(data):
+        try:
+            count = call(os.pwrite, descriptor, view[done:], offset + done)
+        except OSError as error:
+            failure = error
+            break
+        done += count
+    if failure is not None:
+        raise ShortWrite(done, failure)
+
+
+def write_whole(descriptor: int, data: bytes) -> None:
+    """The same from the file's first byte, for what nobody sees before it is whole. Raises OSError."""
+    failure: Optional[OSError] = None
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-            for line in mounts:
-                fields = line.split(" ")
-                if fields[2] == wanted and "-" in fields:
-                    return fields[fields.index("-") + 1]
-    except OSError:
-        pass
-    return ""
+        write_all(descriptor, data, 0)
+    except ShortWrite as short:
+        failure = short.error
+    if failure is not None:
+        raise failure
 
 
-def init(path: "os.PathLike[str] | str", naming: str, durability: str, group: bool, allow_remote: bool, timeout: float) -> None:
-    """Makes a store (DIR-2, DIR-3): of several that make one at the same time one does, and the others find it."""
-    text = marker.text(naming, durability)
-    made = _make_directory(os.fspath(path), group)
-    directory = Directory(path, group, allow_remote)
-    try:
-        if directory.kind_of(names.MARKER) is not None:
-            return
-        _refuse_occupied(directory)
-        _make_lock_directory(directory)
-        # Taking the locks makes their files.
-        with locks.hold(directory.fd, range(names.LOCK_FILES), directory.file_mode, timeout):
-            if directory.kind_of(names.MARKER) is not None:
-                return
-            _refuse_occupied(directory)
-            if naming == "plain" and directory._folds_case():
-                raise UnsafeDirectory(f"{directory.path}: it does not tell capitals from small letters", rule="DIR-7")
-            _put_marker(directory, text)
-            if made:
-                parent = os.open(os.path.dirname(os.path.abspath(directory.path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    sync(parent, data_only=False)
-                finally:
-                    os.close(parent)
-    except OSError as error:
-        raise of_system(f"make a store of {directory.path}", error) from error
-    finally:
-        directory.close()
-
-
-def _make_directory(path: str, group: bool) -> bool:
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise of_system(f"make {path}", error) from error
-    os.chmod(path, 0o2770 if group else 0o700)
-    return True
-
-
-def _refuse_occupied(directory: Directory) -> None:
-    """DIR-3."""
-    allowed = {os.fsencode(f"{index:02x}") for index in range(names.LOCK_FILES)}
-    wrong: List[bytes] = []
-    for name, kind in directory.entries():
-        if name == b".lock" and kind == "directory":
-            for lock, lock_kind in directory.entries(names.LOCK_DIRECTORY):
-                size = os.stat(b".lock/" + lock, dir_fd=directory.fd, follow_symlinks=False).st_size
-                if lock not in allowed or lock_kind != "regular" or size:
-                    wrong.append(b".lock/" + lock)
-        elif not (name == b".sessiondir.tmp" and kind == "regular"):
-            # Another maker may have come first: that is for the caller to see under the locks.
-            if name != b".sessiondir":
-                wrong.append(name)
-    if wrong:
-        raise IoError(f"{directory.path}: a store is made of an empty directory only; this one has {len(wrong)} entries")
-
-
-def _make_lock_directory(directory: Directory) -> None:
-    try:
-        os.mkdir(names.LOCK_DIRECTORY, 0o700, dir_fd=directory.fd)
-    except FileExistsError:
-        pass
-    fd = os.open(names.LOCK_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory.fd)
-    try:
-        os.fchmod(fd, directory.dir_mode)
-    finally:
-        os.close(fd)
-
-
-def _put_marker(directory: Directory, text: bytes) -> None:
-    fd = os.open(names.LOCK_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory.fd)
-    try:
-        sync(fd, data_only=False)
-    finally:
-        os.close(fd)
-    directory.unlink_temp(names.MARKER_TEMP, "the marker")
-    fd = directory.make(names.MARKER_TEMP)
-    try:
-        if os.write(fd, text) != len(text):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sync(fd)
-    finally:
-        os.close(fd)
-    directory.rename(names.MARKER_TEMP, names.MARKER)
-    directory.sync()
-
-
+def read_all(descriptor: int, size: int) -> bytes:
+    """The file's first ``size`` bytes; fewer where it is shorter."""
+    parts: List[bytes] = []
+    at = 0
+    while at < size:
+        part = call(os.pread, descriptor, size - at, at)
+        if not part:
+            break
+        parts.append(part)
+        at += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

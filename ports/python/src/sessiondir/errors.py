@@ -1,119 +1,142 @@
-"""The registry of errors: SPEC.md section 14.1. One exception a class, under one base."""
+"""The error classes of SPEC section 14.1 (ERR-1).
+
+No message holds a session ID or the name of a session's file (NAME-8): a session is shown as ``#`` and eight digits.
+"""
 
 from __future__ import annotations
 
 import errno
-from typing import Optional
+import os
+from typing import Dict, Optional, Type
 
-
-class Fault(Exception):
-    """What is wrong with some bytes: the rule that they break, and the offset of the first byte that does."""
-
-    def __init__(self, rule: str, offset: int) -> None:
-        super().__init__(f"{rule} at byte {offset}")
-        self.rule = rule
-        self.offset = offset
+__all__ = [
+    "Error", "InvalidId", "Gone", "Conflict", "Corrupt", "Unsupported", "TooLarge", "Busy", "NoSpace", "NotAStore",
+    "OutcomeUnknown", "Io", "InvalidValue", "Reentrant", "UnsafeDirectory", "CLASSES",
+]
 
 
 class Error(Exception):
-    """An operation that was not done. ``class_`` is its name in SPEC.md; messages never contain an ID (NAME-8)."""
+    """A failed operation.
+
+    ``class_`` and ``number`` are those of SPEC section 14.1. ``rule`` is the id of the rule that was broken and
+    ``offset`` the place in the file, where they are known.
+    """
 
     class_ = "io"
+    number = 11
 
-    def __init__(self, message: str, *, rule: Optional[str] = None, offset: Optional[int] = None) -> None:
+    def __init__(self, message: str, rule: Optional[str] = None, offset: Optional[int] = None) -> None:
         super().__init__(message)
+        self.message = message
         self.rule = rule
         self.offset = offset
 
+    def __str__(self) -> str:
+        place = "" if self.rule is None else " (%s%s)" % (
+            self.rule, "" if self.offset is None else " at byte %d" % self.offset)
+        return "%s: %s%s" % (self.class_, self.message, place)
+
 
 class InvalidId(Error):
-    """The text is no session ID: treat it as no session."""
+    """The text is no session ID. Treat it as no session."""
 
-    class_ = "invalid-id"
+    class_, number = "invalid-id", 1
 
 
 class Gone(Error):
-    """The session that was to be changed is absent or expired: treat it as logged out."""
+    """The session to be changed is absent or expired. Treat the user as logged out."""
 
-    class_ = "gone"
+    class_, number = "gone", 2
 
 
 class Conflict(Error):
-    """Somebody else has saved since: load again, and do the change again."""
+    """Somebody else has saved since. Load again and redo."""
 
-    class_ = "conflict"
+    class_, number = "conflict", 3
 
 
 class Corrupt(Error):
-    """The session's file breaks a rule: run ``sessiondir check``."""
+    """The session's file breaks a rule."""
 
-    class_ = "corrupt"
+    class_, number = "corrupt", 4
 
 
 class Unsupported(Error):
-    """A version or an extension that this implementation does not know: update it."""
+    """A version or an extension that this implementation does not know."""
 
-    class_ = "unsupported"
+    class_, number = "unsupported", 5
 
 
 class TooLarge(Error):
-    """The record would break a limit of the format: store less."""
+    """The record would break a limit of the format: 16 MiB - 64 bytes, or 2^53 - 1 revisions."""
 
-    class_ = "too-large"
+    class_, number = "too-large", 6
 
 
 class Busy(Error):
-    """The lock was not free in time: try again later."""
+    """The lock was not free in time (LOCK-10)."""
 
-    class_ = "busy"
+    class_, number = "busy", 7
 
 
 class NoSpace(Error):
     """The disk or the quota is full; the old record stands."""
 
-    class_ = "no-space"
+    class_, number = "no-space", 8
 
 
 class NotAStore(Error):
-    """There is no marker, a malformed one, or no lock directory: make a store."""
+    """No marker, a malformed one, or no lock directory."""
 
-    class_ = "not-a-store"
+    class_, number = "not-a-store", 9
 
 
 class OutcomeUnknown(Error):
-    """A sync failed, or a write failed after it may have become visible: load again."""
+    """A sync failed, or a write failed after it may have become visible. Load again."""
 
-    class_ = "outcome-unknown"
+    class_, number = "outcome-unknown", 10
 
 
-class IoError(Error):
-    """Another failure of the system; its ``OSError`` is the ``__cause__``."""
+class Io(Error):
+    """Another failure of the system. ``errno`` says which, where there is one."""
 
-    class_ = "io"
+    class_, number = "io", 11
+
+    def __init__(self, message: str, rule: Optional[str] = None, offset: Optional[int] = None,
+                 errno: Optional[int] = None) -> None:
+        super().__init__(message, rule, offset)
+        self.errno = errno
 
 
 class InvalidValue(Error):
-    """A value that the format cannot hold: convert it. The message names the attribute."""
+    """A value that the format cannot hold."""
 
-    class_ = "invalid-value"
+    class_, number = "invalid-value", 12
 
 
 class Reentrant(Error):
-    """A call into a store from within an update's function: call it outside."""
+    """A call into a store from within a function that a store has called."""
 
-    class_ = "reentrant"
+    class_, number = "reentrant", 13
 
 
 class UnsafeDirectory(Error):
-    """DIR-4, DIR-5 or DIR-7: mend the directory's owner, mode or place."""
+    """DIR-4, DIR-5 or DIR-7: mend the owner, the mode or the place."""
 
-    class_ = "unsafe-directory"
+    class_, number = "unsafe-directory", 14
 
 
-def of_system(operation: str, error: OSError, shown: str = "") -> Error:
-    """The error for a system call that failed while ``operation`` was done for the session ``shown``."""
-    about = f" of {shown}" if shown else ""
-    text = f"{operation}{about}: {error.strerror or error}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoSpace(text)
-    return IoError(text)
+CLASSES: Dict[str, Type[Error]] = {
+    kind.class_: kind
+    for kind in (InvalidId, Gone, Conflict, Corrupt, Unsupported, TooLarge, Busy, NoSpace, NotAStore, OutcomeUnknown,
+                 Io, InvalidValue, Reentrant, UnsafeDirectory)
+}
+
+
+def from_os(error: OSError, what: str) -> Error:
+    """The class for a failed system call: ``no-space`` for ENOSPC and EDQUOT, else ``io``."""
+    number = error.errno or 0
+    message = "%s: %s" % (what, os.strerror(number))
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(message)
+    return Io(message, errno=number)

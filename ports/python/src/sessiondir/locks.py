@@ -1,9 +1,9 @@
-"""Locks: SPEC.md section 9. One fcntl lock over a whole lock file, and one table of them for the process.
+"""fcntl record locks, owned by the process (SPEC section 9).
 
-The locks belong to the process. So threads exclude each other by a mutex that is taken before the lock (LOCK-7); a
-descriptor of a lock file is closed only when no thread holds or awaits that lock, since closing any descriptor of a file
-drops the process's locks on it (LOCK-8); and after ``os.fork`` the child starts with an empty table, as it has inherited
-no lock (LOCK-12).
+A session's lock is the byte *K* of its lock file. One table for the whole process holds, by device and inode, each
+lock file's descriptor and mutex (LOCK-7, LOCK-8): two stores on one directory share them, and no descriptor is
+closed while a thread holds or awaits a lock of that file. Waiting is repeated non-blocking attempts, 0.5 ms apart at
+first and 20 ms at most, with jitter (LOCK-9). A child of fork starts with free mutexes and holds nothing (LOCK-12).
 """
 
 from __future__ import annotations
@@ -12,211 +12,297 @@ import errno
 import fcntl
 import os
 import random
+import stat
 import threading
 import time
-from contextlib import contextmanager
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from collections import deque
+from typing import Deque, Dict, List, Optional, Protocol, Sequence, Set, Tuple
 
-from .errors import Busy, IoError, NotAStore, Reentrant, of_system
-from .names import LOCK_DIRECTORY
+from .errors import Busy, Error, Io, NotAStore
+from .names import LOCK_FILES, Place
 
-_HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-#: How long to sleep between two attempts at first and at most, in seconds.
-_FIRST, _MOST = 0.0002, 0.02
+_FIRST_DELAY = 0.0005
+_LAST_DELAY = 0.02
+_RESTARTS = 1000
+Range = Tuple[int, int]
+WHOLE: Range = (0, 0)
+
+
+class Files(Protocol):
+    """What a store's directory gives to the table."""
+
+    token: int
+
+    def lock_status(self, file_name: str) -> Optional[os.stat_result]: ...
+
+    def open_lock(self, file_name: str, make: bool, write: bool, missing: bool) -> int: ...
 
 
 class _LockFile:
-    """A lock file that some thread holds or awaits."""
+    __slots__ = ("key", "mutex", "fd", "writable", "spare", "users", "owners")
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    def __init__(self, key: Tuple[int, int], fd: int, writable: bool) -> None:
+        self.key = key
         self.mutex = threading.Lock()
+        self.fd = fd
+        self.writable = writable
+        self.spare: List[int] = []
         self.users = 0
+        self.owners: Set[int] = set()
 
 
-class _Table:
-    """The lock files of the process by device and inode: stores on one directory share them."""
+class _NoLockFile(Exception):
+    """A reader found no lock file, or may not open it: it goes on without (READ-6)."""
 
+
+class Held:
+    """Locks that are held. They belong to the process that took them, whatever is forked later (LOCK-12)."""
+
+    def __init__(self, table: LockTable) -> None:
+        self._table = table
+        self._parts: List[Tuple[_LockFile, List[Range]]] = []
+        self._pid = os.getpid()
+
+    def check(self) -> None:
+        """Raises Io in a child of the process that took the lock (LOCK-12)."""
+        if os.getpid() != self._pid:
+            raise Io("the lock belongs to the parent process", "LOCK-12")
+
+    def release(self) -> None:
+        parts, self._parts = self._parts, []
+        if os.getpid() != self._pid:
+            return
+        for entry, ranges in reversed(parts):
+            _unlock(entry, ranges)
+            entry.mutex.release()
+            self._table._leave(entry)
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class LockTable:
     def __init__(self) -> None:
-        self.guard = threading.Lock()
-        self.files: Dict[Tuple[int, int], _LockFile] = {}
-        self.pid = os.getpid()
-        #: Whether this thread is within the function of an update.
-        self.local = threading.local()
+        self._guard = threading.Lock()
+        self._files: Dict[Tuple[int, int], _LockFile] = {}
+        self._pid = os.getpid()
+        # Which file each store's path led to last: one that a cleaner has unlinked is let go (LOCK-6).
+        self._last: Dict[Tuple[int, str], _LockFile] = {}
+        # Filled by finalizers, which may run anywhere and so may not take the guard.
+        self._dead: Deque[int] = deque()
 
+    def after_fork(self) -> None:
+        """In a child: other threads' mutexes would stay locked for ever, and the parent's locks are not ours."""
+        self._guard = threading.Lock()
+        for entry in self._files.values():
+            entry.mutex = threading.Lock()
+            entry.users = 0
+        self._pid = os.getpid()
 
-_table = _Table()
+    def disown(self, token: int) -> None:
+        """A store is closed; its lock files can be, at the next occasion."""
+        self._dead.append(token)
 
+    def reap(self) -> None:
+        with self._guard:
+            self._reap()
 
-def _forget_parent() -> None:
-    """In the child of a fork: nothing is held, and no mutex of a thread that is not here any more counts."""
-    global _table
-    inherited, _table = _table, _Table()
-    for file in inherited.files.values():
+    def _reap(self) -> None:
+        while self._dead:
+            token = self._dead.popleft()
+            for seen in [seen for seen in self._last if seen[0] == token]:
+                del self._last[seen]
+            for entry in list(self._files.values()):
+                entry.owners.discard(token)
+                self._drop_if_unused(entry)
+
+    def _drop_if_unused(self, entry: _LockFile) -> None:
+        # LOCK-8: nobody holds or awaits a lock of this file now, and the guard keeps it so.
+        if entry.users == 0 and not entry.owners and self._files.get(entry.key) is entry:
+            del self._files[entry.key]
+            for fd in [entry.fd] + entry.spare:
+                os.close(fd)
+
+    # --- acquiring
+
+    def acquire(self, files: Files, places: Sequence[Place], timeout: float) -> Held:
+        """Exclusive locks of sessions, in ascending order, each once (LOCK-11). Raises Busy, Io or NotAStore."""
+        groups: Dict[int, Set[Range]] = {}
+        for place in places:
+            groups.setdefault(place.file, set()).add((place.byte, 1))
+        return self._acquire_all(files, sorted((file, sorted(ranges)) for file, ranges in groups.items()), timeout)
+
+    def acquire_store(self, files: Files, timeout: float) -> Held:
+        """All 64 locks over their whole length (DIR-2, MARK-6)."""
+        return self._acquire_all(files, [(file, [WHOLE]) for file in range(len(LOCK_FILES))], timeout)
+
+    def make_files(self, files: Files) -> None:
+        """Makes the 64 lock files that are not there. Their descriptors stay in the table (LOCK-8)."""
+        for name in LOCK_FILES:
+            self._leave(self._enter(files, name, False))
+
+    def acquire_shared(self, files: Files, place: Place, timeout: float) -> Optional[Held]:
+        """A reader's lock (READ-6); None where there is no lock file or it may not be opened."""
         try:
-            os.close(file.fd)
+            return self._acquire_all(files, [(place.file, [(place.byte, 1)])], timeout, shared=True)
+        except (_NoLockFile, NotAStore):
+            return None
+
+    def _acquire_all(self, files: Files, wanted: Sequence[Tuple[int, List[Range]]], timeout: float,
+                     shared: bool = False) -> Held:
+        if os.getpid() != self._pid:
+            self.after_fork()
+        deadline = time.monotonic() + timeout
+        held = Held(self)
+        try:
+            for file, ranges in wanted:
+                held._parts.append((self._acquire(files, LOCK_FILES[file], ranges, deadline, shared), ranges))
+        except BaseException:
+            held.release()
+            raise
+        return held
+
+    def _acquire(self, files: Files, name: str, ranges: List[Range], deadline: float, shared: bool) -> _LockFile:
+        for _ in range(_RESTARTS):
+            entry = self._enter(files, name, shared)
+            done = False
+            try:
+                if not entry.mutex.acquire(timeout=max(0.0, min(deadline - time.monotonic(), 1e6))):
+                    raise _busy(name)
+                try:
+                    for start, length in ranges:
+                        _poll(entry.fd, start, length, shared, deadline, name)
+                    status = _status(files, name)
+                    # LOCK-6: the path may lead to another file by now.
+                    done = status is not None and (status.st_dev, status.st_ino) == entry.key
+                finally:
+                    if not done:
+                        _unlock(entry, ranges)
+                        entry.mutex.release()
+            finally:
+                if not done:
+                    self._leave(entry)
+            if done:
+                return entry
+        raise _busy(name)
+
+    def _enter(self, files: Files, name: str, shared: bool) -> _LockFile:
+        """The entry of the file that the path leads to now, marked as in use."""
+        with self._guard:
+            self._reap()
+            status = _status(files, name)
+            entry = None if status is None else self._files.get((status.st_dev, status.st_ino))
+            if entry is None or not (shared or entry.writable):
+                entry = self._open(files, name, status is None, shared)
+            entry.users += 1
+            entry.owners.add(files.token)
+            seen = (files.token, name)
+            before = self._last.get(seen)
+            if before is not entry:
+                self._last[seen] = entry
+                if before is not None:
+                    before.owners.discard(files.token)
+                    self._drop_if_unused(before)
+            return entry
+
+    def _open(self, files: Files, name: str, missing: bool, shared: bool) -> _LockFile:
+        if missing and shared:
+            raise _NoLockFile()
+        failure: Optional[OSError] = None
+        fd, writable = -1, True
+        try:
+            fd = files.open_lock(name, not shared, True, missing)
+        except OSError as error:
+            failure = error
+        if failure is not None and shared and failure.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            writable, failure = False, None
+            try:
+                fd = files.open_lock(name, False, False, False)
+            except OSError as error:
+                failure = error
+        if failure is not None:
+            if shared and failure.errno not in (errno.EMFILE, errno.ENFILE):
+                raise _NoLockFile()
+            raise _open_error(failure, name)
+        status = os.fstat(fd)
+        key = (status.st_dev, status.st_ino)
+        entry = self._files.get(key)
+        if entry is not None:
+            # Closing this descriptor would drop the process's locks of the file (LOCK-8).
+            entry.spare.append(fd)
+            if writable and not entry.writable:
+                entry.spare[-1], entry.fd, entry.writable = entry.fd, fd, True
+            return entry
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            if shared:
+                raise _NoLockFile()
+            raise Io("the lock file %s is no regular file" % name, "LOCK-13")
+        entry = self._files[key] = _LockFile(key, fd, writable)
+        return entry
+
+    def _leave(self, entry: _LockFile) -> None:
+        with self._guard:
+            entry.users -= 1
+            self._drop_if_unused(entry)
+
+
+def _status(files: Files, name: str) -> Optional[os.stat_result]:
+    failure: Optional[OSError] = None
+    try:
+        return files.lock_status(name)
+    except OSError as error:
+        failure = error
+    if failure.errno == errno.ENOTDIR:
+        raise NotAStore("there is no lock directory", "DIR-9", 0)
+    raise Io("stat of the lock file %s: %s" % (name, failure.strerror), "LOCK-13", errno=failure.errno)
+
+
+def _busy(name: str) -> Busy:
+    return Busy("the lock in %s was not free in time" % name, "LOCK-10")
+
+
+def _open_error(error: OSError, name: str) -> Error:
+    """LOCK-13, the rows of the open."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return NotAStore("there is no lock directory", "DIR-9", 0)
+    message = "open of the lock file %s: %s" % (name, error.strerror)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        message += "; it has to be readable and writable (mode 0600) for the user %d" % os.geteuid()
+    return Io(message, "LOCK-13", errno=error.errno)
+
+
+def _poll(fd: int, start: int, length: int, shared: bool, deadline: float, name: str) -> None:
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+    delay = _FIRST_DELAY
+    while True:
+        failure: Optional[OSError] = None
+        try:
+            fcntl.lockf(fd, kind, length, start, os.SEEK_SET)
+            return
+        except OSError as error:
+            failure = error
+        if failure.errno == errno.EINTR:
+            continue
+        if failure.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            raise Io("fcntl of the lock file %s: %s" % (name, failure.strerror), "LOCK-13", errno=failure.errno)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise _busy(name)
+        time.sleep(min(left, delay * (0.5 + random.random())))
+        delay = min(delay * 2, _LAST_DELAY)
+
+
+def _unlock(entry: _LockFile, ranges: Sequence[Range]) -> None:
+    for start, length in ranges:
+        try:
+            fcntl.lockf(entry.fd, fcntl.LOCK_UN, length, start, os.SEEK_SET)
         except OSError:
             pass
 
 
-os.register_at_fork(after_in_child=_forget_parent)
-
-
-def enter() -> None:
-    """Refuses a call into a store from within an update's function: it would wait for itself, or break LOCK-11."""
-    if getattr(_table.local, "within", False):
-        raise Reentrant("a store was called from within an update's function; call it outside")
-
-
-@contextmanager
-def within() -> Iterator[None]:
-    """While a user's function runs under a lock."""
-    table = _table
-    table.local.within = True
-    try:
-        yield
-    finally:
-        table.local.within = False
-
-
-def _open(dir_fd: int, index: int, mode: int) -> Tuple[Tuple[int, int], int]:
-    path = f"{LOCK_DIRECTORY}/{index:02x}"
-    # No O_EXCL and no O_TRUNC (LOCK-5); an exclusive lock needs a descriptor that can write.
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-    try:
-        fd = os.open(path, flags, mode, dir_fd=dir_fd)
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            raise NotAStore(".lock is gone", rule="DIR-9", offset=0) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise IoError(f"open {path}: {error.strerror}; it has to belong to this user and have mode 0600") from error
-        raise of_system(f"open {path}", error) from error
-    stat = os.fstat(fd)
-    return (stat.st_dev, stat.st_ino), fd
-
-
-def _borrow(dir_fd: int, index: int, mode: int) -> Tuple[Tuple[int, int], _LockFile]:
-    """The lock file that the path leads to now, counted as in use."""
-    with _table.guard:
-        try:
-            stat = os.stat(f"{LOCK_DIRECTORY}/{index:02x}", dir_fd=dir_fd, follow_symlinks=False)
-            identity: Optional[Tuple[int, int]] = (stat.st_dev, stat.st_ino)
-        except OSError:
-            identity = None
-        if identity is None or identity not in _table.files:
-            # A descriptor of a file that is in the table must not be opened: it could not be closed again.
-            was_missing = identity is None
-            identity, fd = _open(dir_fd, index, mode)
-            if was_missing:
-                # It was made just now: the umask must not matter (DIR-6).
-                os.fchmod(fd, mode)
-            if identity in _table.files:
-                # The path was replaced in between, by a file that is locked under another name: leave it open.
-                return identity, _count(_table.files[identity])
-            _table.files[identity] = _LockFile(fd)
-        return identity, _count(_table.files[identity])
-
-
-def _count(file: _LockFile) -> _LockFile:
-    file.users += 1
-    return file
-
-
-def _give_back(table: _Table, identity: Tuple[int, int], file: _LockFile) -> None:
-    with table.guard:
-        file.users -= 1
-        if file.users == 0 and table.files.get(identity) is file:
-            del table.files[identity]
-            os.close(file.fd)
-
-
-def _attempt(fd: int) -> bool:
-    """One attempt, that does not wait (LOCK-9, LOCK-13)."""
-    while True:
-        try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError as error:
-            if error.errno == errno.EINTR:
-                continue
-            if error.errno in _HELD:
-                return False
-            raise of_system("lock a file of .lock", error) from error
-
-
-def _is_the_path(dir_fd: int, index: int, identity: Tuple[int, int]) -> bool:
-    """LOCK-6."""
-    try:
-        stat = os.stat(f"{LOCK_DIRECTORY}/{index:02x}", dir_fd=dir_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise of_system("look at a lock file", error) from error
-    return (stat.st_dev, stat.st_ino) == identity
-
-
-class _Held:
-    """A lock that this thread of this process holds."""
-
-    def __init__(self, table: _Table, identity: Tuple[int, int], file: _LockFile) -> None:
-        self.table, self.identity, self.file = table, identity, file
-
-    def release(self) -> None:
-        # In the child of a fork it is the parent's.
-        if os.getpid() != self.table.pid:
-            return
-        try:
-            fcntl.lockf(self.file.fd, fcntl.LOCK_UN)
-        finally:
-            self.file.mutex.release()
-            _give_back(self.table, self.identity, self.file)
-
-
-def _acquire(dir_fd: int, index: int, mode: int, deadline: float) -> _Held:
-    pause = _FIRST
-    while True:
-        table = _table
-        identity, file = _borrow(dir_fd, index, mode)
-        if not file.mutex.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            _give_back(table, identity, file)
-            raise Busy(f"the lock .lock/{index:02x} was not free in time; try again later")
-        held = _Held(table, identity, file)
-        try:
-            locked = _attempt(file.fd)
-            while not locked and time.monotonic() < deadline:
-                left = deadline - time.monotonic()
-                time.sleep(max(0.0, min(left, pause * random.uniform(0.5, 1.5))))
-                pause = min(_MOST, pause * 2)
-                locked = _attempt(file.fd)
-            if locked and _is_the_path(dir_fd, index, identity):
-                return held
-        except BaseException:
-            held.release()
-            raise
-        held.release()
-        if not locked:
-            raise Busy(f"the lock .lock/{index:02x} was not free in time; try again later")
-
-
-@contextmanager
-def hold(dir_fd: int, indexes: Iterable[int], mode: int, timeout: float) -> Iterator[None]:
-    """Holds the locks of these numbers, taken in ascending order and each once (LOCK-11); raises :class:`Busy` after
-    ``timeout`` seconds (LOCK-10)."""
-    deadline = time.monotonic() + timeout
-    held: List[_Held] = []
-    try:
-        for index in sorted(set(indexes)):
-            held.append(_acquire(dir_fd, index, mode, deadline))
-        yield
-    finally:
-        errors: List[OSError] = []
-        for lock in reversed(held):
-            try:
-                lock.release()
-            except OSError as error:
-                errors.append(error)
-        if errors:
-            raise of_system("release a lock", errors[0]) from errors[0]
-
-
-
+TABLE = LockTable()
+os.register_at_fork(after_in_child=TABLE.after_fork)

@@ -1,47 +1,98 @@
-"""The marker: SPEC.md section 5.2."""
+"""The marker `.sessiondir` (SPEC section 5.2)."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from .errors import NotAStore, Unsupported
+from .names import NAMINGS
 
-#: MARK-1, in bytes.
-MARKER_MAX = 512
-#: The versions that this implementation can read, and write.
-READ, WRITE = 1, 1
-_VERSIONS = re.compile(rb"sessiondir\nread ([1-9][0-9]{0,4})\nwrite ([1-9][0-9]{0,4})\n")
-_REST = re.compile(rb"naming (plain|hashed)\ndurability (power|process)\n((?:[ -~]+\n)*)\Z")
+MAX_LENGTH = 512
+# Enough to see that a marker is too long, and all that MARK-2 looks at.
+READ_LENGTH = MAX_LENGTH + 1
+POWER = "power"
+PROCESS = "process"
+DURABILITIES = (POWER, PROCESS)
+KNOWN_READ = 1
+KNOWN_WRITE = 1
+
+_VERSION = re.compile(rb"[1-9][0-9]{0,4}")
+_LATER = re.compile(rb"[\x20-\x7e]+")
 
 
 class Marker(NamedTuple):
-    """What a marker says."""
-
+    read: int
+    write: int
     naming: str
     durability: str
-    #: Whether this implementation may change the store (MARK-3).
-    writable: bool
+
+    @property
+    def writable(self) -> bool:
+        """Whether this implementation may change the store (MARK-3)."""
+        return self.write <= KNOWN_WRITE
+
+    def encode(self) -> bytes:
+        return ("sessiondir\nread %d\nwrite %d\nnaming %s\ndurability %s\n" % self).encode("ascii")
 
 
-def text(naming: str, durability: str) -> bytes:
-    """The marker of a new store."""
-    return f"sessiondir\nread {READ}\nwrite {WRITE}\nnaming {naming}\ndurability {durability}\n".encode("ascii")
+def _broken(at: int, rule: str = "MARK-1") -> NotAStore:
+    return NotAStore("the marker is malformed", rule, at)
+
+
+class _Lines:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def take(self) -> bytes:
+        """The next line, without its LF; it stays the one to blame until `done`."""
+        stop = self.data.find(b"\n", self.at)
+        if stop < 0:
+            raise _broken(self.at)
+        return self.data[self.at:stop]
+
+    def done(self, line: bytes) -> None:
+        self.at += len(line) + 1
+
+    def word(self, word: bytes, choices: Union[None, "tuple[str, ...]"]) -> str:
+        line = self.take()
+        value = line[len(word) + 1:]
+        good = line.startswith(word + b" ")
+        if choices is None:
+            good = good and _VERSION.fullmatch(value) is not None
+        else:
+            good = good and value.decode("latin-1") in choices
+        if not good:
+            raise _broken(self.at)
+        self.done(line)
+        return value.decode("ascii")
 
 
 def parse(data: bytes) -> Marker:
-    """MARK-1 to MARK-4; ``data`` is the file, or its first ``MARKER_MAX`` + 1 bytes."""
-    versions = _VERSIONS.match(data)
-    if versions is None:
-        raise NotAStore("the marker .sessiondir is malformed", rule="MARK-1", offset=0)
-    read, write = int(versions[1]), int(versions[2])
-    if read > READ:
-        raise Unsupported(f"the store has read version {read}; this implementation knows {READ}", rule="MARK-2", offset=11)
-    if len(data) > MARKER_MAX:
-        raise NotAStore("the marker .sessiondir is too long", rule="MARK-1", offset=0)
-    rest = _REST.match(data, versions.end())
-    if rest is None:
-        raise NotAStore("the marker .sessiondir is malformed", rule="MARK-1", offset=versions.end())
-    if write <= WRITE and rest[3]:
-        raise NotAStore("the marker .sessiondir has lines that its version does not", rule="MARK-4", offset=rest.start(3))
-    return Marker(rest[1].decode("ascii"), rest[2].decode("ascii"), write <= WRITE)
+    """What a marker says; ``data`` may be its first READ_LENGTH bytes.
+
+    Raises NotAStore (MARK-1, MARK-4) and Unsupported (MARK-2).
+    """
+    lines = _Lines(data)
+    first = lines.take()
+    if first != b"sessiondir":
+        raise _broken(0)
+    lines.done(first)
+    read_at = lines.at
+    read = int(lines.word(b"read", None))
+    write = int(lines.word(b"write", None))
+    if read > KNOWN_READ:
+        raise Unsupported("the store has read version %d; %d is known" % (read, KNOWN_READ), "MARK-2", read_at)
+    if len(data) > MAX_LENGTH:
+        raise _broken(0)
+    naming = lines.word(b"naming", NAMINGS)
+    durability = lines.word(b"durability", DURABILITIES)
+    while lines.at < len(data):
+        line = lines.take()
+        if _LATER.fullmatch(line) is None:
+            raise _broken(lines.at)
+        if write <= KNOWN_WRITE:
+            raise _broken(lines.at, "MARK-4")
+        lines.done(line)
+    return Marker(read, write, naming, durability)

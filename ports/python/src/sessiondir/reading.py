@@ -1,125 +1,175 @@
-"""Reading a session without a lock: SPEC.md section 10.2."""
+"""Reading a session without a lock (SPEC section 10.2), and under one."""
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import NamedTuple, Optional, Union
+import stat
+from typing import Optional, Tuple
 
-from . import record, session
-from .directory import Directory
-from .errors import Corrupt, Fault, Unsupported, of_system
-from .names import Name
-from .record import Candidate, Envelope
-from .session import Session
+from . import slots
+from .body import Body, judge
+from .directory import READ, WRITE, Directory, Identity, call, close, identity, read_all
+from .errors import Corrupt, from_os
+from .locks import TABLE
+from .marker import PROCESS
+from .names import Key
+from .record import MAX_HEAD, Envelope
 
-#: Rounds without the lock, before the last one with it (READ-5).
-ROUNDS = 16
+# READ-5: this many rounds without the lock, then as many at most with it.
+ROUNDS = 8
 
 
-class Current(NamedTuple):
-    """A session's file that has a current record, as one round of reading saw it."""
+class Current:
+    """A session's file, with its current record; ``fd`` is open until `close`."""
 
-    data: bytes
-    envelope: Envelope
-    stat: os.stat_result
+    def __init__(self, fd: int, status: os.stat_result, slot: int, envelope: Envelope, other_empty: bool,
+                 data: bytes) -> None:
+        self.fd = fd
+        self.identity: Identity = identity(status)
+        self.links = status.st_nlink
+        self.slot = slot
+        self.envelope = envelope
+        self.other_empty = other_empty
+        self.data = data
+        self.body: Body = Body()
 
     @property
-    def size(self) -> int:
-        """The size of a slot, in bytes."""
-        return len(self.data) // 2
+    def seq(self) -> int:
+        return self.envelope.seq
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Current:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-class Again(NamedTuple):
-    """A round without an answer, and what it would be if nobody else was at work."""
+class _Again(Exception):
+    """The file changed while it was read, or holds no whole record: ``answer`` is what that means in the end."""
 
-    fault: Fault
-
-
-#: What a round sees: no file, one that is stillborn, the current record, or nothing yet.
-Round = Union[None, str, Current, Again]
+    def __init__(self, answer: Optional[Corrupt]) -> None:
+        super().__init__("start over")
+        self.answer = answer
 
 
-def look(fd: int, durability: str, shown: str) -> Round:
-    """One round, on a descriptor of the session's file."""
+def _attempt(directory: Directory, name: str, shown: str, durability: str, flags: int) -> Optional[Current]:
+    """One round; None where the session is absent."""
+    failure: Optional[OSError] = None
+    fd = -1
     try:
-        stat = os.fstat(fd)
-        if durability == "process" and stat.st_size == 0:
-            return "stillborn"
-        if not record.is_file_size(stat.st_size):
-            raise corrupt(shown, Fault("SLOT-1", 0))
-        data = _read(fd, stat.st_size)
-        if len(data) != stat.st_size:
-            return Again(Fault("SLOT-1", 0))
-        size = len(data) // 2
-        if durability == "process" and record.is_empty(data, 0, size) and record.is_empty(data, 1, size):
-            return "stillborn"
-        judged = record.judge(data)
-        if isinstance(judged, Fault):
-            return Again(judged)
-        if isinstance(judged, Envelope):
-            return Current(data, judged, stat)
-        return _settle(fd, data, judged, stat)
-    except OSError as error:
-        raise of_system("read the file", error, shown) from error
-
-
-def _read(fd: int, size: int) -> bytes:
-    data = os.pread(fd, size, 0)
-    while len(data) < size:
-        more = os.pread(fd, size - len(data), len(data))
-        if not more:
-            break
-        data += more
-    return data
-
-
-def _settle(fd: int, data: bytes, candidate: Candidate, stat: os.stat_result) -> Round:
-    """The second read (READ-4): the first one has ended, so what still bears its seq now had not changed then."""
-    envelope, size = candidate.envelope, len(data) // 2
-    other = 1 - envelope.start // size
-    if not record.is_empty(data, other, size):
-        head = os.pread(fd, record.HEAD_MAX, envelope.start)
-        try:
-            now = record.read_prefix(head, 0, len(head)).seq
-        except Fault:
-            now = None
-        if now != envelope.seq:
-            return Again(Fault("SLOT-9", 0))
-    return Current(data, envelope, stat)
-
-
-def corrupt(shown: str, fault: Fault) -> Corrupt:
-    text = f"{shown}: the file breaks {fault.rule} at byte {fault.offset}; run `sessiondir check`"
-    return Corrupt(text, rule=fault.rule, offset=fault.offset)
-
-
-def decode(current: Current, name: Name, naming: str) -> Session:
-    """What the current record means. Nothing falls back to the other slot from here on (SLOT-8)."""
-    try:
-        decoded = session.decode(current.data, current.envelope, name, naming)
-    except Fault as fault:
-        raise corrupt(name.shown, fault) from None
-    except Unsupported as error:
-        text = f"{name.shown}: {error}; update this implementation"
-        raise Unsupported(text, rule=error.rule, offset=error.offset) from None
-    # A store of naming `hashed` does not hold the ID; whoever asked by it knows it.
-    decoded.id, decoded.key = name.id, name.key
-    return decoded
-
-
-def round_of(directory: Directory, name: Name, durability: str) -> Round:
-    """One round from the opening of the file."""
-    fd = directory.open_session(name.file, False, name.shown)
-    if fd is None:
+        fd = directory.open(name, flags)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        failure = error
+    if failure is not None:
+        if failure.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise _not_regular(shown)
+        raise from_os(failure, "open of the file of session %s" % shown)
+    keep = False
     try:
-        return look(fd, durability, name.shown)
+        current = _judge_file(fd, shown, durability)
+        keep = current is not None
+        return current
+    except OSError as error:
+        failure = error
     finally:
-        os.close(fd)
+        if not keep:
+            close(fd)
+    assert failure is not None
+    raise from_os(failure, "read of the file of session %s" % shown)
 
 
-def settled(seen: Round, shown: str) -> Optional[Current]:
-    """What a round under the lock comes to, where nobody else is at work."""
-    if isinstance(seen, Again):
-        raise corrupt(shown, seen.fault)
-    return seen if isinstance(seen, Current) else None
+def _not_regular(shown: str) -> Corrupt:
+    return Corrupt("the name of session %s is taken by an entry that is no regular file" % shown, "NAME-11", 0)
+
+
+def _judge_file(fd: int, shown: str, durability: str) -> Optional[Current]:
+    """Steps 3 to 7: None where the file is stillborn, _Again where the round gave no answer."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_regular(shown)
+    slot = slots.slot_of_size(status.st_size)
+    if slot is None:
+        if status.st_size == 0 and durability == PROCESS:
+            return None
+        raise Corrupt("the file of session %s has a wrong size" % shown, "SLOT-1", 0)
+    data = read_all(fd, 2 * slot)
+    if len(data) < 2 * slot:
+        raise _Again(Corrupt("the file of session %s has a wrong size" % shown, "SLOT-1", 0))
+    views = (slots.look(data, slot, 0), slots.look(data, slot, 1))
+    choice = slots.choose(views)
+    if choice.view is None or choice.other is None:
+        rule, offset = slots.no_record(views)
+        if rule == "SLOT-9" and durability == PROCESS:
+            raise _Again(None)
+        raise _Again(Corrupt("the file of session %s has no whole record" % shown, rule, offset))
+    whole = choice.view.whole
+    assert whole is not None
+    if choice.again and not _same_seq(fd, data, whole):
+        raise _Again(Corrupt("the file of session %s does not keep still" % shown, "READ-4", whole.head.seq_at))
+    return Current(fd, status, slot, whole, choice.other.empty, data)
+
+
+def _same_seq(fd: int, data: bytes, whole: Envelope) -> bool:
+    """The second read of READ-4, on the same descriptor, after the whole file has been read (READ-3)."""
+    start, after = whole.head.start, whole.head.after
+    return call(os.pread, fd, MAX_HEAD, start)[:after - start] == data[start:after]
+
+
+def _rounds(directory: Directory, name: str, shown: str, durability: str,
+            flags: int) -> Tuple[Optional[Current], Optional[_Again]]:
+    again: Optional[_Again] = None
+    for _ in range(ROUNDS):
+        try:
+            return _attempt(directory, name, shown, durability, flags), None
+        except _Again as caught:
+            again = _Again(caught.answer)
+    return None, again
+
+
+def _finish(current: Optional[Current], again: Optional[_Again], naming: str, name: str) -> Optional[Current]:
+    """Step 8."""
+    if again is not None and again.answer is not None:
+        raise again.answer
+    if current is None:
+        return None
+    good = False
+    try:
+        current.body = judge(current.data, current.envelope, naming, name)
+        good = True
+    finally:
+        current.data = b""
+        if not good:
+            current.close()
+    return current
+
+
+def read(directory: Directory, name: str, key: Key, naming: str, durability: str, timeout: float) -> Optional[Body]:
+    """A session's current record, expired or not; None where it is absent. Raises Corrupt, Unsupported, Busy or Io."""
+    current, again = _rounds(directory, name, key.shown, durability, READ)
+    if again is not None:
+        # READ-6: the last round has the lock, if it is to be had.
+        held = TABLE.acquire_shared(directory, key.place, timeout)
+        try:
+            current, again = _rounds(directory, name, key.shown, durability, READ)
+        finally:
+            if held is not None:
+                held.release()
+    current = _finish(current, again, naming, name)
+    if current is None:
+        return None
+    current.close()
+    return current.body
+
+
+def read_for_change(directory: Directory, name: str, key: Key, naming: str, durability: str) -> Optional[Current]:
+    """The same under the session's lock, on a descriptor that can also write (section 10.3, step 2)."""
+    current, again = _rounds(directory, name, key.shown, durability, WRITE)
+    return _finish(current, again, naming, name)

@@ -1,461 +1,508 @@
-"""The store: SPEC.md section 10."""
+"""The store: a directory of sessions."""
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 import time
-from contextlib import contextmanager
-from types import TracebackType
-from typing import Callable, Iterator, NamedTuple, Optional, Tuple, Type
+from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
 
-from . import directory as directories
-from . import locks, names, reading, session as sessions
+from . import sweep as sweeping
+from .body import MAX_TIME, Body, stored
 from .directory import Directory
-from .errors import Conflict, Error, Gone, IoError, NoSpace, Unsupported
-from .names import Key, Name, SessionRef
-from .reading import Current, Round
-from .session import AHEAD_MAX, Content, Session
-from .writing import Writer
+from .errors import (Conflict, Corrupt, Error, Gone, InvalidValue, Io, NotAStore, OutcomeUnknown, TooLarge,
+                     Unsupported, from_os)
+from .locks import TABLE, Held
+from .making import make_store
+from .marker import POWER, Marker
+from .names import PLAIN, TEMP_PREFIX, Key, Located, check_id, classify, locate, locate_name, new_id
+from .reading import Current, read, read_for_change
+from .record import MAX_NUMBER, build
+from .reentry import calling_back, guard
+from .session import Content, Session, content_of, encode_body
+from .writing import Memory, Writer
 
-#: By how much ``accessed`` moves at least when a touch writes it, in seconds (WRITE-17).
-RESOLUTION = 60.0
-#: How long an operation waits for a lock, in seconds (LOCK-10).
-LOCK_TIMEOUT = 5.0
-
-
-class Swept(NamedTuple):
-    """What a sweep has done, in numbers of files."""
-
-    deleted: int
-    remaining: int
-    #: Left, as they could not be read or deleted (COLL-2, COLL-3).
-    failed: int
-    temps: int
+_LOG = logging.getLogger("sessiondir")
+DAY = 86_400_000
+Name = Union[str, Key]
+Path = Union[str, "os.PathLike[str]"]
 
 
 def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class DirectoryStore:
-    """A directory of sessions, as SPEC.md defines it. All methods can be called from any thread, in any process, and
-    after ``os.fork``; all of them block, so from asyncio call them through ``asyncio.to_thread``.
+def later(stored: int, now: int) -> int:
+    """`accessed` of the next record (TIME-2)."""
+    return now if stored > now + DAY else max(stored, now)
 
-    ``create`` makes the store where there is no directory, or an empty one; ``naming`` and ``durability`` are for a store
-    that is made. ``lock_timeout`` and ``resolution`` are in seconds; ``clock`` gives milliseconds since 1970. ``group``
-    shares the store with the directory's group; ``allow_remote`` accepts file systems whose locks may not lock (DIR-5).
+
+class DirectoryStore:
+    """Sessions in a directory, shared with other processes and other languages.
+
+    One store may be used by any number of threads, and before and after os.fork. From asyncio call the methods through
+    ``asyncio.to_thread``. Every failure is a subclass of `sessiondir.Error`.
     """
 
-    #: Several processes, and several threads, can use one directory at the same time.
     is_multiprocess_safe = True
     is_thread_safe = True
 
-    def __init__(
-        self,
-        directory: "os.PathLike[str] | str",
-        *,
-        create: bool = False,
-        naming: str = "plain",
-        durability: str = "power",
-        lock_timeout: float = LOCK_TIMEOUT,
-        resolution: float = RESOLUTION,
-        clock: Optional[Callable[[], int]] = None,
-        group: bool = False,
-        allow_remote: bool = False,
-    ) -> None:
-        locks.enter()
-        if naming not in ("plain", "hashed") or durability not in ("power", "process"):
-            raise ValueError("naming is plain or hashed, durability is power or process")
-        if create:
-            directories.init(directory, naming, durability, group, allow_remote, lock_timeout)
-        self._directory = Directory(directory, group, allow_remote)
-        try:
-            self.marker = self._directory.marker()
-        except BaseException:
-            self._directory.close()
-            raise
-        self._writer = Writer(self._directory, self.marker.durability)
+    def __init__(self, directory: Path, *, create: bool = False, naming: str = PLAIN, durability: str = POWER,
+                 lock_timeout: float = 5.0, resolution: float = 60.0, clock: Optional[Callable[[], int]] = None,
+                 group: bool = False, allow_remote: bool = False) -> None:
+        """Opens a store; with ``create`` makes it where there is none, of this naming and durability.
+
+        ``lock_timeout`` in seconds is how long to wait for a lock (LOCK-10). ``resolution`` in seconds is by how much
+        an access has to be later before `touch` writes it (WRITE-17). ``clock`` gives Unix milliseconds. ``group``
+        asks for group sharing (DIR-4, DIR-6). ``allow_remote`` insists on a network file system (DIR-5).
+
+        Raises NotAStore, Unsupported, UnsafeDirectory, Busy or Io.
+        """
+        if lock_timeout < 0 or resolution < 0:
+            raise ValueError("lock_timeout and resolution are 0 or more seconds")
+        self._path = os.fspath(directory)
         self._lock_timeout = lock_timeout
-        self._resolution = int(resolution * 1000)
+        self._resolution = resolution * 1000
         self._clock = clock or system_clock
+        self._group = group
+        self._allow_remote = allow_remote
+        self._making = (naming, durability)
+        self._memory = Memory()
+        self._opened: Optional[Tuple[Directory, Marker]] = None
+        if create:
+            self._make()
+        self._opened = self._open()
+
+    def _make(self) -> None:
+        make_store(self._path, *self._making, lock_timeout=self._lock_timeout, group=self._group,
+                   allow_remote=self._allow_remote)
+
+    def _open(self) -> Tuple[Directory, Marker]:
+        """Section 10.1."""
+        directory = Directory(self._path, self._group, self._allow_remote)
+        marker = directory.read_marker()
+        if marker is None:
+            raise NotAStore("the directory has no marker", "DIR-1", 0)
+        directory.check_lock_directory()
+        if marker.naming == PLAIN:
+            directory.check_case()
+        return directory, marker
+
+    # --- the store itself
+
+    def setup(self) -> None:
+        """Makes the store if it has gone, and opens it again. Safe to call at any time, and from several processes."""
+        guard()
+        self._make()
+        self._opened = self._open()
 
     def close(self) -> None:
-        """Closes the directory. No other thread may be using the store."""
-        self._directory.close()
+        """Closes the store; a later call raises Io. Calls of other threads that are under way come to their end."""
+        self._opened = None
+        TABLE.reap()
 
     def __enter__(self) -> DirectoryStore:
         return self
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
     def naming(self) -> str:
-        return self.marker.naming
+        """``plain`` or ``hashed``."""
+        return self._state()[1].naming
 
     @property
     def durability(self) -> str:
-        return self.marker.durability
+        """``power`` or ``process``."""
+        return self._state()[1].durability
 
-    def setup(self) -> None:
-        """Makes lock files that a cleaner has removed. For the start of a program; does no harm later."""
-        self._writable()
-        for index in range(names.LOCK_FILES):
-            with self._hold(index):
-                pass
+    @property
+    def writable(self) -> bool:
+        """False where the store's write version is newer than this implementation (MARK-3)."""
+        return self._state()[1].writable
 
-    # Reading.
+    # --- helpers
 
-    def load(self, session: SessionRef) -> Optional[Session]:
-        """The session, or ``None`` if it is absent or expired (READ-7). Takes no lock (LOCK-14).
+    def _state(self) -> Tuple[Directory, Marker]:
+        opened = self._opened
+        if opened is None:
+            raise Io("the store is closed")
+        return opened
 
-        Raises ``Corrupt``, ``Unsupported``, ``IoError``, ``InvalidId``.
+    def _for_change(self) -> Tuple[Directory, Marker]:
+        directory, marker = self._state()
+        if not marker.writable:
+            raise Unsupported("the store has write version %d; it can only be read" % marker.write, "MARK-3")
+        return directory, marker
+
+    def _now(self) -> int:
+        return min(max(0, int(self._clock())), MAX_TIME)
+
+    def _locate_session(self, session: Session, naming: str) -> Located:
+        if session.rev is None or session.key is None:
+            raise InvalidValue("the session has not been stored; use create")
+        return locate(session.key if session.id is None else session.id, naming)
+
+    def _lock(self, directory: Directory, *keys: Key, timeout: Optional[float] = None) -> Held:
+        return TABLE.acquire(directory, [key.place for key in keys],
+                             self._lock_timeout if timeout is None else timeout)
+
+    def hold(self, id: Name, timeout: Optional[float] = None) -> Held:
+        """Takes a session's lock; `release` it in the same process. Meanwhile no other thread changes the session.
+
+        For tests and tools: a call of this thread that needs the same lock file waits in vain. Raises Busy.
         """
-        locks.enter()
-        name = self._name(session)
-        current = self._read(name)
-        if current is None:
+        guard()
+        directory, marker = self._for_change()
+        return self._lock(directory, locate(id, marker.naming).key, timeout=timeout)
+
+    def _read_locked(self, directory: Directory, marker: Marker, at: Located, now: int) -> Current:
+        """The current record under the lock; Gone where it is absent or expired."""
+        current = read_for_change(directory, at.name, at.key, marker.naming, marker.durability)
+        if current is None or current.body.expired(now):
+            if current is not None:
+                current.close()
+            raise Gone("the session %s is absent or expired" % at.key.shown)
+        return current
+
+    def _check_base(self, current: Current, session: Session) -> None:
+        """WRITE-1."""
+        if current.body.created != session.created or current.body.rev != session.rev:
+            raise Conflict("session %s has been saved since" % session.shown)
+
+    def _write(self, directory: Directory, marker: Marker, at: Located, current: Current, content: Content, rev: int,
+               accessed: int, touch: bool = False) -> Body:
+        """Writes the next record; gives it as it would be read."""
+        if rev > MAX_NUMBER:
+            raise TooLarge("the session has had all the revisions that it can have", "BODY-6")
+        body = encode_body(content, marker.naming, at.name, rev, current.body.created, accessed)
+        result = stored(body)
+        writer = Writer(directory, marker.durability, self._memory)
+        writer.next(at.name, at.key.shown, current, lambda seq: build(seq, body), touch)
+        return result
+
+    # --- reading
+
+    def load(self, id: Name) -> Optional[Session]:
+        """The session, or None where it is absent or expired (READ-7). Takes no lock, and writes nothing.
+
+        Raises InvalidId, Corrupt, Unsupported, Busy (a damaged file whose lock is held) or Io.
+        """
+        guard()
+        directory, marker = self._state()
+        return self._load(directory, marker, locate(id, marker.naming), self._now())
+
+    def _load(self, directory: Directory, marker: Marker, at: Located, now: int) -> Optional[Session]:
+        body = read(directory, at.name, at.key, marker.naming, marker.durability, self._lock_timeout)
+        if body is None or body.expired(now):
             return None
-        loaded = reading.decode(current, name, self.naming)
-        return None if loaded.is_expired(self._clock()) else loaded
+        return Session._from(body, at.id)
 
-    def has(self, session: SessionRef) -> bool:
-        """Whether the session is there and not expired."""
-        return self.load(session) is not None
+    def has(self, id: Name) -> bool:
+        """Whether the session is there and not expired. Raises like `load`."""
+        return self.load(id) is not None
 
-    def _read(self, name: Name) -> Optional[Current]:
-        """Section 10.2, steps 2 to 7."""
-        for _ in range(reading.ROUNDS):
-            seen = reading.round_of(self._directory, name, self.durability)
-            if not isinstance(seen, reading.Again):
-                return seen if isinstance(seen, Current) else None
-        return self._read_locked(name)
+    def names(self) -> List[Located]:
+        """The session files that are listed now, whatever they hold."""
+        directory, marker = self._state()
+        failure: Optional[OSError] = None
+        try:
+            listed = directory.list()
+        except OSError as error:
+            failure = error
+        if failure is not None:
+            raise from_os(failure, "listing the directory")
+        found = []
+        for entry in listed:
+            if classify(entry.name, entry.kind, marker.naming) == "session":
+                found.append(locate_name(entry.name, marker.naming))
+        return found
 
-    def _read_locked(self, name: Name) -> Optional[Current]:
-        """The last round, under the lock; without it where the lock file is not there or not to be opened (READ-6)."""
-        path = f"{names.LOCK_DIRECTORY}/{name.key.lock_file:02x}"
-        if not os.access(path, os.W_OK, dir_fd=self._directory.fd):
-            seen = reading.round_of(self._directory, name, self.durability)
-        else:
-            with self._hold(name.key.lock_file):
-                seen = reading.round_of(self._directory, name, self.durability)
-        return reading.settled(seen, name.shown)
+    def iter_sessions(self, on_error: Optional[Callable[[Error], None]] = None) -> Iterator[Session]:
+        """The sessions that are there and not expired, in no order; what comes or goes meanwhile may be missed.
 
-    def iter_sessions(self, failed: Optional[Callable[[Error], None]] = None) -> Iterator[Session]:
-        """All sessions that are not expired, in no order, one after the other. What cannot be loaded is handed to
-        ``failed``, and does not end the iteration; without it, it is passed over. In naming ``hashed`` they have keys and
-        no IDs."""
-        locks.enter()
-        for reference in self._references():
+        A session that cannot be loaded is left out: ``on_error`` is called with the error, or without it a warning is
+        logged. In a store of naming ``hashed`` the sessions have a key and no id.
+        """
+        guard()
+        directory, marker = self._state()
+        for at in self.names():
+            guard()
             try:
-                loaded = self.load(reference)
+                session = self._load(directory, marker, at, self._now())
             except Error as error:
-                if failed is not None:
-                    failed(error)
+                if on_error is None:
+                    _LOG.warning("session %s was left out: %s", at.key.shown, error)
+                else:
+                    on_error(error)
                 continue
-            if loaded is not None:
-                yield loaded
+            if session is not None:
+                yield session
 
-    def _references(self) -> Iterator[SessionRef]:
-        for entry, kind in self._directory.entries():
-            if names.classify(entry, kind, self.naming) == "session":
-                text = entry.decode("ascii")
-                yield text if self.naming == "plain" else Key.from_hex(text)
-
-    # Changing.
+    # --- writing
 
     def create(self, session: Session) -> str:
-        """Stores ``session`` under a new ID, as its first revision, and returns the ID.
+        """Stores a new session under an ID that it generates (NAME-4), and gives the ID.
 
-        Raises ``TooLarge``, ``InvalidValue``, ``Busy``, ``NoSpace``, ``OutcomeUnknown``, ``IoError``, ``Unsupported``.
+        Raises InvalidValue, TooLarge, Busy, NoSpace, Unsupported, NotAStore, OutcomeUnknown or Io.
         """
-        locks.enter()
-        self._writable()
-        content = session.content()
+        guard()
         while True:
-            new = names.generate()
-            if self._create(Name(new, self.naming), session, content):
-                return new
+            session_id = new_id()
+            if self._insert(session_id, session):
+                return session_id
 
-    def insert(self, session_id: str, session: Session) -> None:
-        """The same under a given ID: for those who bring sessions from elsewhere. Raises ``Conflict`` if it is taken.
+    def insert(self, id: str, session: Session) -> None:
+        """Stores a new session under a given ID: for adapters and migrators, never for an ID that a client chose.
 
-        Never store a session under an ID that a client has chosen.
+        Raises Conflict where the name is taken, also by an expired session, and else like `create`.
         """
-        locks.enter()
-        self._writable()
-        name = Name(session_id, self.naming)
-        if not self._create(name, session, session.content()):
-            raise Conflict(f"{name.shown}: there is such a session")
+        guard()
+        if not self._insert(check_id(id), session):
+            raise Conflict("the name of session %s is taken" % Key.of(id).shown, "WRITE-11")
 
-    def _create(self, name: Name, session: Session, content: Content) -> bool:
-        now = self._clock()
-        with self._hold(name.key.lock_file):
-            # WRITE-11.
-            if self._directory.kind_of(name.file) is not None:
-                if self._seen_locked(name) != "stillborn":
-                    return False
-            first = _copy(session, content)
-            first.created = now if session.created is None else session.created
-            first.accessed = now if session.accessed is None else session.accessed
-            first.rev, first.id, first.key = 1, name.id, name.key
-            self._writer.create(name, sessions.encode(first, content, name, self.naming, 2))
-        session.adopt(first)
+    def _insert(self, session_id: str, session: Session) -> bool:
+        directory, marker = self._for_change()
+        if session.rev is not None:
+            raise InvalidValue("the session has been stored already; use save or rotate")
+        content = session._content()
+        at = locate(session_id, marker.naming)
+        with self._lock(directory, at.key):
+            now = self._now()
+            created = now if session.created is None else session.created
+            accessed = max(created, now) if session.accessed is None else session.accessed
+            body = self._create(directory, marker, at, content, created, accessed)
+        if body is None:
+            return False
+        session._adopt(body, session_id)
         return True
 
-    def _seen_locked(self, name: Name) -> Round:
+    def _create(self, directory: Directory, marker: Marker, at: Located, content: Content, created: int,
+                accessed: int) -> Optional[Body]:
+        """Section 10.4 under the lock; None where the name is taken (WRITE-11)."""
+        for number in (created, accessed):
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_TIME:
+                raise InvalidValue("created and accessed are times from 0 to %d ms" % MAX_TIME, "BODY-7")
+        if self._is_taken(directory, marker, at):
+            return None
+        body = encode_body(content, marker.naming, at.name, 1, created, accessed)
+        result = stored(body)
+        Writer(directory, marker.durability, self._memory).create(at.name, at.key.shown, build(2, body))
+        return result
+
+    def _is_taken(self, directory: Directory, marker: Marker, at: Located) -> bool:
+        status = self._lstat(directory, at)
+        if status is None:
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            raise Corrupt("the name of session %s is taken by an entry that is no regular file" % at.key.shown,
+                          "NAME-11", 0)
+        if marker.durability == POWER:
+            return True
+        current = None
         try:
-            return reading.round_of(self._directory, name, self.durability)
-        except Error:
-            return reading.Again(sessions.Fault("SLOT-9", 0))
+            current = read_for_change(directory, at.name, at.key, marker.naming, marker.durability)
+        except (Corrupt, Unsupported):
+            return True
+        if current is not None:
+            current.close()
+        return current is not None
+
+    @staticmethod
+    def _lstat(directory: Directory, at: Located) -> Optional[os.stat_result]:
+        failure: Optional[OSError] = None
+        try:
+            return directory.lstat(at.name)
+        except OSError as error:
+            failure = error
+        raise from_os(failure, "stat of the file of session %s" % at.key.shown)
 
     def save(self, session: Session) -> None:
-        """Stores the changes made to a loaded session; creates one that was never stored; writes nothing where nothing
-        was changed (WRITE-9). Then ``session`` is what is stored.
+        """Stores what has changed in a loaded session, and moves its revision; nothing changed, nothing written.
 
-        Raises ``Gone`` if it has been deleted or has expired since, ``Conflict`` if somebody else has saved it since, and
-        as :meth:`create`.
+        Raises Gone where it is absent or expired, Conflict where somebody has saved it since it was loaded (WRITE-1),
+        and else like `create`. After an error the object is based on the same revision as before.
         """
-        if session.key is None:
-            self.create(session)
+        guard()
+        directory, marker = self._for_change()
+        at = self._locate_session(session, marker.naming)
+        content = session._content()
+        with self._lock(directory, at.key):
+            now = self._now()
+            with self._read_locked(directory, marker, at, now) as current:
+                self._check_base(current, session)
+                body = self._commit(directory, marker, at, current, session, content, now)
+        session._adopt(body, at.id)
+
+    def _commit(self, directory: Directory, marker: Marker, at: Located, current: Current, session: Session,
+                content: Content, now: int) -> Body:
+        """Steps 4 to 9 of section 10.3."""
+        if content == session._base:
+            return current.body
+        return self._write(directory, marker, at, current, content, current.body.rev + 1,
+                           later(current.body.accessed, now))
+
+    def update(self, id: Name, fn: Callable[[Session], Any]) -> Session:
+        """Loads a session, calls ``fn`` with it, and saves it, all under its lock (WRITE-10). Gives what is stored.
+
+        A call into a store from within ``fn`` raises Reentrant. If ``fn`` raises, nothing is written. Raises Gone,
+        and else like `create`; Io in a child that was forked within ``fn``, since the lock is its parent's.
+        """
+        guard()
+        directory, marker = self._for_change()
+        at = locate(id, marker.naming)
+        with self._lock(directory, at.key) as held:
+            now = self._now()
+            with self._read_locked(directory, marker, at, now) as current:
+                session = Session._from(current.body, at.id)
+                with calling_back():
+                    fn(session)
+                held.check()
+                body = self._commit(directory, marker, at, current, session, session._content(), now)
+        session._adopt(body, at.id)
+        return session
+
+    def touch(self, id: Name) -> bool:
+        """Notes an access. True where it was written, False where the last one was less than the resolution ago.
+
+        The resolution is at most a tenth of the session's ``idle`` (WRITE-17). Raises Gone, and else like `create`.
+        """
+        guard()
+        directory, marker = self._for_change()
+        at = locate(id, marker.naming)
+        body = read(directory, at.name, at.key, marker.naming, marker.durability, self._lock_timeout)
+        now = self._now()
+        if body is None or body.expired(now):
+            raise Gone("the session %s is absent or expired" % at.key.shown)
+        # Most touches end here, without the lock.
+        if not self._moves(body, now):
+            return False
+        with self._lock(directory, at.key):
+            with self._read_locked(directory, marker, at, now) as current:
+                if not self._moves(current.body, now):
+                    return False
+                self._write(directory, marker, at, current, content_of(current.body), current.body.rev,
+                            later(current.body.accessed, now), touch=True)
+        return True
+
+    def _moves(self, body: Body, now: int) -> bool:
+        move = abs(later(body.accessed, now) - body.accessed)
+        idle = body.values.get("idle")
+        resolution = self._resolution if idle is None else min(self._resolution, idle / 10)
+        return move > 0 and move >= resolution
+
+    def delete(self, id: Name) -> bool:
+        """Deletes a session, whatever its file holds (DEL-1). False where it was not there (DEL-2).
+
+        Raises InvalidId, Corrupt (NAME-11), Busy, Unsupported, NotAStore, OutcomeUnknown or Io.
+        """
+        guard()
+        directory, marker = self._for_change()
+        at = locate(id, marker.naming)
+        with self._lock(directory, at.key):
+            existed = self._unlink(directory, at)
+            self._sync_deletion(directory, marker)
+        return existed
+
+    def _unlink(self, directory: Directory, at: Located) -> bool:
+        """Step 2 of section 10.7, under the lock."""
+        status = self._lstat(directory, at)
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            raise Corrupt("the name of session %s is taken by an entry that is no regular file" % at.key.shown,
+                          "NAME-11", 0)
+        failure: Optional[OSError] = None
+        try:
+            # The temp first: where a rotation fails here, the old session is still whole.
+            directory.unlink_regular(TEMP_PREFIX + at.name)
+            return status is not None and directory.unlink(at.name)
+        except OSError as error:
+            failure = error
+        raise from_os(failure, "unlink of session %s" % at.key.shown)
+
+    @staticmethod
+    def _sync_deletion(directory: Directory, marker: Marker) -> None:
+        """DEL-3."""
+        if marker.durability != POWER:
             return
-        locks.enter()
-        self._writable()
-        content = session.content()
-        name = self._name(session.id if session.id is not None else session.key)
-        with self._opened(name) as (fd, current, stored):
-            _refuse_stale(name, session, stored)
-            after = self._write(name, fd, current, stored, session, content)
-        session.adopt(after)
-
-    def update(self, session: SessionRef, change: Callable[[Session], object]) -> Session:
-        """Loads a session, calls ``change`` with it, and saves it, under one lock (WRITE-10); returns what is stored then.
-        If ``change`` raises, nothing is written. It may not call a store (``Reentrant``), and should not take long.
-
-        Raises ``Gone``, or as :meth:`save`, but never ``Conflict``.
-        """
-        locks.enter()
-        self._writable()
-        name = self._name(session)
-        with self._opened(name) as (fd, current, stored):
-            changed = reading.decode(current, name, self.naming)
-            with locks.within():
-                change(changed)
-            return self._write(name, fd, current, stored, changed, changed.content())
-
-    def touch(self, session: SessionRef) -> bool:
-        """Notes an access: moves ``accessed`` to now, unless it would move by less than the resolution, or a tenth of the
-        session's ``idle`` (WRITE-16, WRITE-17). Returns whether it wrote. Raises ``Gone``, or as :meth:`save`."""
-        locks.enter()
-        self._writable()
-        name = self._name(session)
-        with self._opened(name) as (fd, current, stored):
-            before = stored.accessed or 0
-            accessed = _accessed(before, self._clock())
-            least = self._resolution if stored.idle is None else min(self._resolution, stored.idle // 10)
-            if abs(accessed - before) < max(1, least):
-                return False
-            stored.accessed = accessed
-            encoded = sessions.encode(stored, stored.content(), name, self.naming, current.envelope.seq + 1)
-            self._writer.next(name, fd, current, encoded, is_touch=True)
-            return True
-
-    def delete(self, session: SessionRef) -> bool:
-        """Deletes a session whatever its file holds (DEL-1), and returns whether it was there; that it was not is no
-        error (DEL-2). Raises ``Busy``, ``OutcomeUnknown``, ``IoError``, and ``Corrupt`` if something that is no file has
-        its name."""
-        locks.enter()
-        self._writable()
-        name = self._name(session)
-        with self._hold(name.key.lock_file):
-            was_there = self._directory.unlink_session(name.file, name.shown)
-            self._directory.unlink_temp(name.temp, name.shown)
-            self._writer.sync_directory(name, "the deletion")
-        return was_there
+        failed = False
+        try:
+            directory.sync()
+        except OSError:
+            failed = True
+        if failed:
+            raise OutcomeUnknown("sync of the directory failed after a deletion", "DEL-3")
 
     def rotate(self, session: Session) -> str:
-        """Moves a loaded session to a new ID, together with the changes made to it, and deletes the old one: against
-        fixation, after a login. Drops the form tokens and the CSRF token (ROT-3). Raises as :meth:`save`."""
-        if session.key is None:
-            return self.create(session)
-        locks.enter()
-        self._writable()
-        content = session.content()._replace(tokens=(), csrf=None)
-        old = self._name(session.id if session.id is not None else session.key)
+        """Gives a loaded session, with its changes, a new ID: after a login. Gives the ID; the old one is deleted.
+
+        ``csrf`` and ``tokens`` are dropped (ROT-3). Raises like `save`. After OutcomeUnknown look at ``session.id``:
+        it is the new ID where the new session is the one that counts.
+        """
+        guard()
+        directory, marker = self._for_change()
+        old = self._locate_session(session, marker.naming)
+        content = session._content()
+        content.pop("csrf", None)
+        content.pop("tokens", None)
         while True:
-            new = Name(names.generate(), self.naming)
-            with self._hold(old.key.lock_file, new.key.lock_file):
-                if self._directory.kind_of(new.file) is not None:
-                    continue
-                with self._opened(old, is_held=True) as (_, _, stored):
-                    _refuse_stale(old, session, stored)
-                after = _copy(session, content)
-                after.tokens, after.csrf = [], None
-                after.rev, after.id, after.key, after.created = 1, new.id, new.key, stored.created
-                after.accessed = _accessed(stored.accessed or 0, self._clock())
-                self._writer.create(new, sessions.encode(after, content, new, self.naming, 2))
-                self._delete_rotated(old, new)
-            session.adopt(after)
-            return new.id or ""
+            new = locate(new_id(), marker.naming)
+            with self._lock(directory, old.key, new.key):
+                now = self._now()
+                with self._read_locked(directory, marker, old, now) as current:
+                    self._check_base(current, session)
+                    body = self._create(directory, marker, new, content, current.body.created,
+                                        later(current.body.accessed, now))
+                    if body is None:
+                        continue
+                self._remove_old(directory, old, new)
+                session.csrf, session.tokens = None, []
+                session._adopt(body, new.id)
+                self._sync_deletion(directory, marker)
+            assert new.id is not None
+            return new.id
 
-    def _delete_rotated(self, old: Name, new: Name) -> None:
+    def _remove_old(self, directory: Directory, old: Located, new: Located) -> None:
+        """Step 4 of section 10.8."""
+        failure: Optional[Error] = None
         try:
-            self._directory.unlink_session(old.file, old.shown)
-            self._directory.unlink_temp(old.temp, old.shown)
-        except (IoError, NoSpace):
-            # Without this there would be two; if this fails too, nobody knows the new one.
-            self._directory.unlink_session(new.file, new.shown)
-            raise
-        self._writer.sync_directory(old, "the rotation")
-
-    def _write(
-        self, name: Name, fd: int, current: Current, stored: Session, session: Session, content: Content
-    ) -> Session:
-        """Section 10.3, steps 4 to 9: ``session`` after ``stored``."""
-        if content == stored.content():
-            return stored
-        after = _copy(session, content)
-        # Whatever the program has put there, these are the store's.
-        after.id, after.key, after.created = name.id, name.key, stored.created
-        after.rev = stored.rev + 1
-        after.accessed = _accessed(stored.accessed or 0, self._clock())
-        self._writer.next(
-            name, fd, current, sessions.encode(after, content, name, self.naming, current.envelope.seq + 1)
-        )
-        return after
-
-    @contextmanager
-    def _opened(self, name: Name, is_held: bool = False) -> Iterator[Tuple[int, Current, Session]]:
-        """The session under its lock, on a descriptor that can also write; raises ``Gone`` if it is absent."""
-        with self._hold() if is_held else self._hold(name.key.lock_file):
-            fd = self._directory.open_session(name.file, True, name.shown)
-            if fd is None:
-                raise Gone(f"{name.shown}: there is no such session any more")
+            self._unlink(directory, old)
+        except Error as error:
+            failure = error
+        if failure is not None:
             try:
-                current = reading.settled(reading.look(fd, self.durability, name.shown), name.shown)
-                stored = None if current is None else reading.decode(current, name, self.naming)
-                if current is None or stored is None or stored.is_expired(self._clock()):
-                    raise Gone(f"{name.shown}: there is no such session any more")
-                yield fd, current, stored
-            finally:
-                os.close(fd)
+                directory.unlink(new.name)
+                directory.sync()
+            except OSError:
+                pass
+            raise failure
 
-    # Many.
+    # --- sweeping
 
-    def sweep(self, idle: Optional[int] = None) -> Swept:
-        """Removes what is expired, and debris (10.9); with ``idle`` also sessions that were not accessed for so many
-        milliseconds or longer. One bad file never stops it. Raises ``IoError`` if the store cannot be listed."""
+    def sweep(self, idle: Optional[float] = None, *, max_seconds: Optional[float] = None,
+              max_files: Optional[int] = None, quarantine_age: Optional[float] = None) -> sweeping.Swept:
+        """Removes expired sessions, those not accessed for more than ``idle`` seconds, and debris (section 10.9).
 
-        def is_to_go(session: Session) -> bool:
-            now = self._clock()
-            return session.is_expired(now) or (idle is not None and max(0, now - (session.accessed or 0)) >= idle)
-
-        return self._remove(is_to_go, and_temps=True)
+        ``max_seconds`` and ``max_files`` end it early; each run starts at another place (COLL-5). With
+        ``quarantine_age`` in seconds, what a repair moved aside longer ago is removed too (COLL-6). What cannot be
+        dealt with is counted (COLL-3). Raises Unsupported, OutcomeUnknown or Io.
+        """
+        limits = sweeping.Limits(max_seconds, max_files, quarantine_age)
+        return sweeping.run(self, None if idle is None else round(idle * 1000), None, limits)
 
     def delete_old_sessions(self, minutes: float) -> Tuple[int, int]:
-        """Deletes the sessions that were not accessed for *more* than so many minutes, and the expired; returns how many
-        were deleted, and how many are left."""
+        """(deleted, remaining): deletes what was not accessed for strictly more than ``minutes``, or is expired.
 
-        def is_to_go(session: Session) -> bool:
-            now = self._clock()
-            return session.is_expired(now) or now - (session.accessed or 0) > minutes * 60_000
+        What cannot be judged remains, and is counted among the remaining.
+        """
+        swept = sweeping.run(self, round(minutes * 60_000), None, sweeping.Limits(None, None, None))
+        return swept.deleted, swept.kept + swept.failed
 
-        swept = self._remove(is_to_go)
-        return swept.deleted, swept.remaining + swept.failed
+    def delete_where(self, fn: Callable[[Session], bool]) -> int:
+        """Deletes the sessions for which ``fn`` is true, and the expired ones; gives how many.
 
-    def delete_where(self, which: Callable[[Session], bool]) -> Swept:
-        """Deletes the sessions for which ``which`` is true. It is asked again, under the lock, about each that goes, and
-        that answer counts; it may not call a store."""
-        return self._remove(which)
-
-    def _remove(self, is_to_go: Callable[[Session], bool], and_temps: bool = False) -> Swept:
-        locks.enter()
-        self._writable()
-        deleted = remaining = failed = temps = 0
-        for entry, kind in self._directory.entries():
-            class_ = names.classify(entry, kind, self.naming)
-            text = entry.decode("ascii", "replace")
-            try:
-                if class_ == "session":
-                    fate = self._remove_one(self._name_of_file(text), is_to_go)
-                    deleted += fate is True
-                    remaining += fate is False
-                elif class_ == "temp" and and_temps:
-                    name = self._name_of_file(text[len(names.TEMP_PREFIX) :])
-                    # COLL-4.
-                    with self._hold(name.key.lock_file):
-                        temps += self._directory.unlink_temp(name.temp, name.shown)
-            except Error:
-                failed += 1
-        if deleted or temps:
-            self._writer.sync_directory(None, "deletions")
-        return Swept(deleted, remaining, failed, temps)
-
-    def _remove_one(self, name: Name, is_to_go: Callable[[Session], bool]) -> Optional[bool]:
-        """Whether it went; ``None`` if it is not there (COLL-1, COLL-2)."""
-
-        def goes(current: Optional[Current]) -> bool:
-            # What is stillborn goes; what is not there has gone.
-            return current is None or _asked(is_to_go, reading.decode(current, name, self.naming))
-
-        if not goes(self._read(name)):
-            return False
-        with self._hold(name.key.lock_file):
-            if not goes(reading.settled(reading.round_of(self._directory, name, self.durability), name.shown)):
-                return False
-            return self._directory.unlink_session(name.file, name.shown) or None
-
-    def _name_of_file(self, text: str) -> Name:
-        return Name(text if self.naming == "plain" else Key.from_hex(text), self.naming)
-
-    # Small things.
-
-    def _name(self, session: SessionRef) -> Name:
-        return Name(session, self.naming)
-
-    def _writable(self) -> None:
-        if not self.marker.writable:
-            raise Unsupported("the store has a newer write version: it can be read only", rule="MARK-3", offset=0)
-
-    @contextmanager
-    def _hold(self, *indexes: int) -> Iterator[None]:
-        with locks.hold(self._directory.fd, indexes, self._directory.file_mode, self._lock_timeout):
-            yield
-
-    @contextmanager
-    def hold(self, session: SessionRef, timeout: Optional[float] = None) -> Iterator[None]:
-        """Holds a session's lock, for tests of other implementations. Changing sessions needs no call to it, and within
-        it they cannot be changed by this thread."""
-        name = self._name(session)
-        wait = self._lock_timeout if timeout is None else timeout
-        with locks.hold(self._directory.fd, [name.key.lock_file], self._directory.file_mode, wait):
-            yield
-
-
-def _asked(which: Callable[[Session], bool], session: Session) -> bool:
-    with locks.within():
-        return bool(which(session))
-
-
-def _accessed(stored: int, now: int) -> int:
-    """TIME-2."""
-    return now if stored > now + AHEAD_MAX else max(stored, now)
-
-
-def _copy(session: Session, content: Content) -> Session:
-    """A session with that content, apart from the program's objects."""
-    copy = Session()
-    copy.__dict__.update(session.__dict__)
-    copy.tokens = list(content.tokens)
-    copy._encoded, copy._values = dict(content.data), {}
-    return copy
-
-
-def _refuse_stale(name: Name, session: Session, stored: Session) -> None:
-    """WRITE-1."""
-    if (session.created, session.rev) != (stored.created, stored.rev):
-        raise Conflict(f"{name.shown}: somebody else has saved since; load it again and redo the change")
-
-
+        ``fn`` is called twice for a session to be deleted, the second time under its lock (COLL-1); a call into a
+        store from within it raises Reentrant.
+        """
+        return sweeping.run(self, None, fn, sweeping.Limits(None, None, None)).deleted

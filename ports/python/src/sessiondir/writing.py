@@ -1,175 +1,204 @@
-"""Writing a session's file under its lock: SPEC.md sections 10.3 to 10.5."""
+"""Writing records: in place, and as new files (SPEC sections 10.3 to 10.5)."""
 
 from __future__ import annotations
 
 import os
-from typing import Dict, Optional, Set, Tuple
+from typing import Callable, Dict, Optional, Set
 
-from . import directory as files
-from . import record
-from .directory import Directory
-from .errors import IoError, NoSpace, OutcomeUnknown, of_system
-from .names import Name
+from . import slots
+from .directory import NEW, Directory, Identity, ShortWrite, close, identity, write_all, write_whole
+from .errors import Error, OutcomeUnknown, from_os
+from .marker import POWER
+from .names import TEMP_PREFIX
 from .reading import Current
 
-#: Files whose last sync is remembered; more would be memory, not safety.
-_REMEMBERED = 4096
-
-_Identity = Tuple[int, int]
+_REMEMBERED = 16384
 
 
-def _identity(stat: os.stat_result) -> _Identity:
-    return stat.st_dev, stat.st_ino
+class Memory:
+    """What this process knows of files by device and inode (WRITE-4, WRITE-6). Each call is one step of a dict."""
+
+    def __init__(self) -> None:
+        # The digest of the current record that this process synced, with the directory where it made the file. The
+        # digest says more than the seq: an inode that is used again holds another session.
+        self._synced: Dict[Identity, bytes] = {}
+        self._suspect: Set[Identity] = set()
+
+    def synced(self, file: Identity, digest: bytes) -> None:
+        if len(self._synced) >= _REMEMBERED:
+            self._synced.clear()
+        self._synced[file] = digest
+
+    def is_synced(self, file: Identity, digest: bytes) -> bool:
+        return self._synced.get(file) == digest
+
+    def suspect(self, file: Identity) -> None:
+        """A sync of this file failed: no later one proves anything."""
+        self._synced.pop(file, None)
+        self._suspect.add(file)
+
+    def is_suspect(self, file: Identity) -> bool:
+        return file in self._suspect
+
+    def forget(self, file: Identity) -> None:
+        self._suspect.discard(file)
 
 
 class Writer:
-    """Writes the files of one store. Its caller holds the session's lock."""
+    """Writes records of one store, under a lock that the caller holds."""
 
-    def __init__(self, directory: Directory, durability: str) -> None:
+    def __init__(self, directory: Directory, durability: str, memory: Memory) -> None:
         self.directory = directory
-        self.is_durable = durability == "power"
-        #: Of each file, the seq of the record that this process has synced itself (WRITE-4).
-        self._synced: Dict[_Identity, int] = {}
-        #: Files whose last sync, or that of the directory after making them, failed (WRITE-6).
-        self._failed: Set[_Identity] = set()
+        self.power = durability == POWER
+        self.memory = memory
 
-    def next(self, name: Name, fd: int, current: Current, encoded: bytes, is_touch: bool = False) -> None:
-        """Writes the record after ``current``: in place, or where that cannot be, in a new file (WRITE-6)."""
-        room = len(encoded) if is_touch else len(encoded) + record.SPARE
-        identity = _identity(current.stat)
-        if room > current.size or current.stat.st_nlink != 1 or identity in self._failed:
-            self.replace(name, encoded, current.envelope.seq + 1)
-            self._failed.discard(identity)
-            return
-        seq = current.envelope.seq + 1
-        slot = seq % 2
-        if self.is_durable and self._synced.get(identity) != current.envelope.seq:
-            self._sync_before(name, fd, record.is_empty(current.data, slot, current.size))
-        self._synced.pop(identity, None)
-        self._overwrite(name, fd, slot * current.size, encoded.ljust(current.size, b"\0"), len(encoded))
-        if not self.is_durable:
-            return
-        try:
-            files.sync(fd)
-        except OSError:
-            # The same bytes are never synced again: Linux would say that all is well (WRITE-7).
-            self._failed.add(identity)
-            self._replace_after_failure(name, encoded)
-            return
-        self._remember(identity, seq)
-
-    def _remember(self, identity: _Identity, seq: int) -> None:
-        # Operations on a dict are atomic, so threads that work on different sessions need no mutex for it.
-        if len(self._synced) >= _REMEMBERED:
-            self._synced.clear()
-        self._synced[identity] = seq
-
-    def _sync_before(self, name: Name, fd: int, other_is_empty: bool) -> None:
-        """WRITE-4: the record that stays has to be durable before the other one is overwritten."""
-        try:
-            files.sync(fd)
-            if other_is_empty:
-                self.directory.sync()
-        except OSError as error:
-            raise of_system("sync the file before the save", error, name.shown) from error
-
-    def _overwrite(self, name: Name, fd: int, at: int, slot: bytes, used: int) -> None:
-        """WRITE-3, WRITE-8."""
-        written = 0
-        try:
-            while written < len(slot):
-                count = os.pwrite(fd, slot[written:] if written else slot, at + written)
-                if count == 0:
-                    raise OSError(0, "nothing was written")
-                written += count
-        except OSError as error:
-            if written >= used:
-                raise OutcomeUnknown(f"{name.shown}: the write failed after the record; load the session again") from error
-            raise of_system("write the file", error, name.shown) from error
-
-    def _replace_after_failure(self, name: Name, encoded: bytes) -> None:
-        envelope = record.read_envelope(encoded, 0, len(encoded))
-        body = encoded[envelope.body : envelope.body_end]
-        try:
-            self.replace(name, record.build(envelope.seq + 1, body), envelope.seq + 1)
-        except (IoError, NoSpace, OutcomeUnknown) as error:
-            raise OutcomeUnknown(f"{name.shown}: the sync failed; load the session again") from error
-
-    def create(self, name: Name, encoded: bytes) -> None:
-        """The first record of a session (WRITE-11 is the caller's to see to)."""
-        identity = self._put(name, encoded, record.slot_size(len(encoded)), 2, self.is_durable)
-        if not self.is_durable:
-            return
-        try:
-            self.directory.sync()
-        except OSError as error:
-            # Nobody learns its ID: it goes again.
+    def create(self, name: str, shown: str, record: bytes) -> None:
+        """A new session's file (WRITE-11 to WRITE-15)."""
+        file = self._put(name, shown, record, 0, False)
+        failure: Optional[OSError] = None
+        if self.power:
             try:
-                self.directory.unlink_session(name.file, name.shown)
-            except (IoError, NoSpace) as failure:
-                raise OutcomeUnknown(f"{name.shown}: neither made nor undone for certain") from failure
-            raise of_system("sync the directory", error, name.shown) from error
-        self._remember(identity, 2)
+                self.directory.sync()
+            except OSError as error:
+                failure = error
+            if failure is not None:
+                # Nobody learns the ID of this session.
+                try:
+                    self.directory.unlink(name)
+                except OSError:
+                    raise OutcomeUnknown("sync of the directory failed after session %s was made" % shown) from None
+                raise from_os(failure, "sync of the directory")
+            self.memory.synced(file, record[-32:])
 
-    def replace(self, name: Name, encoded: bytes, seq: int) -> None:
-        """A new file in the place of the old one (10.5): synced in every store (WRITE-13)."""
-        identity = self._put(name, encoded, record.slot_size(len(encoded)), seq, True)
-        if not self.is_durable:
+    def replace(self, name: str, shown: str, current: Current, record: bytes, seq: int) -> None:
+        """A new file in the place of the old one (section 10.5)."""
+        file = self._put(name, shown, record, seq % 2, True)
+        self.memory.forget(current.identity)
+        if not self.power:
             return
+        failed = False
         try:
             self.directory.sync()
-        except OSError as error:
-            self._failed.add(identity)
-            raise OutcomeUnknown(f"{name.shown}: the sync of the directory failed; load the session again") from error
-        self._remember(identity, seq)
+        except OSError:
+            failed = True
+        if failed:
+            self.memory.suspect(file)
+            raise OutcomeUnknown("sync of the directory failed after session %s was replaced" % shown)
+        self.memory.synced(file, record[-32:])
 
-    def _put(self, name: Name, encoded: bytes, size: int, seq: int, is_synced: bool) -> _Identity:
-        """Makes the file as the session's temp, and renames it (WRITE-12 to WRITE-15)."""
+    def _put(self, name: str, shown: str, record: bytes, index: int, replacing: bool) -> Identity:
+        """Writes and syncs the temp, and renames it. Whatever fails before the rename leaves no temp (WRITE-15)."""
+        slot = slots.slot_for(len(record))
+        temp = TEMP_PREFIX + name
+        what = "making the file of session %s" % shown
+        failure: Optional[OSError] = None
+        fd = -1
         made = False
         try:
-            self.directory.unlink_temp(name.temp, name.shown)
-            fd = self.directory.make(name.temp)
+            self.directory.unlink_regular(temp)
+            fd = self.directory.open(temp, NEW)
             made = True
-            try:
-                slots = (encoded.ljust(size, b"\0"), bytes(size))
-                whole = slots[0] + slots[1] if seq % 2 == 0 else slots[1] + slots[0]
-                written = 0
-                while written < len(whole):
-                    count = os.pwrite(fd, whole[written:] if written else whole, written)
-                    if count == 0:
-                        raise OSError(0, "nothing was written")
-                    written += count
-                if is_synced:
-                    files.sync(fd, data_only=False)
-                identity = _identity(os.fstat(fd))
-            finally:
-                os.close(fd)
-            # A file that bore this number before is another one.
-            self._synced.pop(identity, None)
-            self._failed.discard(identity)
-            self.directory.rename(name.temp, name.file)
-            return identity
+            data = bytearray(2 * slot)
+            data[index * slot:index * slot + len(record)] = record
+            write_whole(fd, bytes(data))
+            if self.power or replacing:
+                self.directory.sync_file(fd)
+            file = identity(os.fstat(fd))
+            self.directory.rename(temp, name)
+            made = False
         except OSError as error:
+            failure = error
+        finally:
+            if fd >= 0:
+                close(fd)
             if made:
-                self._drop_temp(name)
-            raise of_system("make the file", error, name.shown) from error
-        except BaseException:
-            if made:
-                self._drop_temp(name)
-            raise
+                try:
+                    self.directory.unlink(temp)
+                except OSError:
+                    pass
+        if failure is not None:
+            raise from_os(failure, what)
+        # An inode number that a suspect file had before has a new life.
+        self.memory.forget(file)
+        return file
 
-    def _drop_temp(self, name: Name) -> None:
-        try:
-            self.directory.unlink_temp(name.temp, name.shown)
-        except (IoError, NoSpace):
-            # It is debris; the next holder of the lock removes it.
-            pass
+    def next(self, name: str, shown: str, current: Current, make: Callable[[int], bytes], touch: bool) -> None:
+        """The next record of a session: in place if it may be, else in a new file (WRITE-2 to WRITE-8).
 
-    def sync_directory(self, name: Optional[Name], what: str) -> None:
-        """After an unlink, where the store is durable (DEL-3)."""
-        if not self.is_durable:
+        ``make`` gives the record for a seq.
+        """
+        seq = current.seq + 1
+        record = make(seq)
+        length = len(record)
+        fits = length + (0 if touch else slots.ROOM) <= current.slot
+        if not fits or current.links != 1 or self.memory.is_suspect(current.identity):
+            self.replace(name, shown, current, record, seq)
             return
+        smaller = current.slot > slots.MIN_SLOT and length + slots.ROOM <= current.slot // 8
+        if smaller and not touch and self._shrink(name, shown, current, record, seq):
+            return
+        if self.power and not self._make_sure(current):
+            self.replace(name, shown, current, record, seq)
+            return
+        self._overwrite(shown, current, record, seq)
+        if not self.power:
+            return
+        failed = False
         try:
-            self.directory.sync()
-        except OSError as error:
-            raise OutcomeUnknown(f"{name.shown if name else 'the store'}: {what} may not survive a power cut") from error
+            self.directory.sync_file(current.fd)
+        except OSError:
+            failed = True
+        if failed:
+            # WRITE-7: a second sync of the same bytes would prove nothing.
+            self.memory.suspect(current.identity)
+            self._replace_at_once(name, shown, current, make, seq + 1)
+            return
+        self.memory.synced(current.identity, record[-32:])
+
+    def _shrink(self, name: str, shown: str, current: Current, record: bytes, seq: int) -> bool:
+        """A smaller file for a record of less than an eighth of its slot; False where there is no room for it."""
+        try:
+            self.replace(name, shown, current, record, seq)
+        except OutcomeUnknown:
+            raise
+        except Error:
+            return False
+        return True
+
+    def _make_sure(self, current: Current) -> bool:
+        """WRITE-4: the current record is durable before the other slot is overwritten."""
+        if self.memory.is_synced(current.identity, current.envelope.digest):
+            return True
+        try:
+            self.directory.sync_file(current.fd)
+            if current.other_empty:
+                self.directory.sync()
+        except OSError:
+            self.memory.suspect(current.identity)
+            return False
+        return True
+
+    def _overwrite(self, shown: str, current: Current, record: bytes, seq: int) -> None:
+        """WRITE-3, WRITE-8."""
+        slot = current.slot
+        short: Optional[ShortWrite] = None
+        try:
+            write_all(current.fd, record + bytes(slot - len(record)), (seq % 2) * slot)
+        except ShortWrite as caught:
+            short = caught
+        if short is None:
+            return
+        if short.written >= len(record):
+            raise OutcomeUnknown("a write of session %s failed after its record" % shown)
+        raise from_os(short.error, "write of session %s" % shown)
+
+    def _replace_at_once(self, name: str, shown: str, current: Current, make: Callable[[int], bytes],
+                         seq: int) -> None:
+        done = False
+        try:
+            self.replace(name, shown, current, make(seq), seq)
+            done = True
+        except Error:
+            pass
+        if not done:
+            raise OutcomeUnknown("a sync of session %s failed" % shown)

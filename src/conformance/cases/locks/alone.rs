@@ -22,7 +22,7 @@ pub(super) fn cases() -> Vec<Case> {
             schedule(bench, &store)?;
             store.is_sound()
         };
-        Case::new(format!("locks/{name}"), "9.1", what, rules, &[Class::Writer], run)
+        Case::new(format!("locks/{name}"), "9.1 The lock of a session", what, rules, &[Class::Writer], run)
     };
     vec![
         case(

@@ -20,7 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new(
             "locks/L11/implementation",
-            "10.9",
+            "10.9 Expiring",
             "a session whose expiry is extended between a sweep's look and its lock lives",
             "COLL-1",
             &[Class::Collector],
@@ -28,7 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "locks/flock",
-            "9.1",
+            "9.1 The lock of a session",
             "a lock of flock(2) on the lock file stops nobody",
             "LOCK-3",
             WRITER,
@@ -36,7 +36,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "locks/missing",
-            "9.1",
+            "9.1 The lock of a session",
             "a writer makes the lock file that it needs, empty",
             "LOCK-5",
             WRITER,
@@ -44,7 +44,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "locks/untouched",
-            "9.1",
+            "9.1 The lock of a session",
             "lock files are never written to, truncated, renamed or unlinked",
             "LOCK-4",
             WRITER,
@@ -52,7 +52,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "locks/last-round",
-            "10.2",
+            "10.2 Reading a session",
             "a reader that finds no whole record looks again under the lock before it says so",
             "READ-5 READ-6",
             &[Class::Reader, Class::Writer],
@@ -63,19 +63,38 @@ pub(super) fn cases() -> Vec<Case> {
         let id = format!("locks/L10/implementation-{}", party.name());
         let description = format!("a load and a list wait for no lock (held by: {})", party.name());
         let classes = if party == Party::Implementation { WRITER } else { &[Class::Reader, Class::Writer] };
-        cases.push(Case::new(id, "9.3", description, "LOCK-14", classes, move |bench| l10(bench, party)));
+        cases.push(Case::new(
+            id,
+            "9.3 What a lock is not for",
+            description,
+            "LOCK-14",
+            classes,
+            move |bench| l10(bench, party),
+        ));
     }
     for wait in [0, 400] {
         let id = format!("locks/busy/after-{wait}-ms");
         let description = format!("a lock that is not to be had in {wait} ms is reported then, as busy");
-        cases.push(Case::new(id, "9.1", description, "LOCK-10", WRITER, move |bench| busy(bench, wait)));
+        cases.push(Case::new(
+            id,
+            "9.1 The lock of a session",
+            description,
+            "LOCK-10",
+            WRITER,
+            move |bench| busy(bench, wait),
+        ));
     }
     for op in ["update", "save", "touch", "delete", "rotate"] {
         let id = format!("locks/under-lock/{op}");
         let description = format!("`{op}` does nothing while another holds the session's lock");
-        cases.push(Case::new(id, "9.1", description, "LOCK-1 LOCK-10", WRITER, move |bench| {
-            under_lock(bench, op)
-        }));
+        cases.push(Case::new(
+            id,
+            "9.1 The lock of a session",
+            description,
+            "LOCK-1 LOCK-10",
+            WRITER,
+            move |bench| under_lock(bench, op),
+        ));
     }
     cases
 }

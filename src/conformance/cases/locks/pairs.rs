@@ -29,7 +29,10 @@ pub(super) fn cases() -> Vec<Case> {
                 schedule(bench, &store, a, b)?;
                 store.is_sound()
             };
-            cases.push(Case::new(id, "9.1", description, rules, &[Class::Writer], run).needs(features));
+            cases.push(
+                Case::new(id, "9.1 The lock of a session", description, rules, &[Class::Writer], run)
+                    .needs(features),
+            );
         }
     };
     add("L1", "a lock that A holds is refused to B and to every kind of raw lock", "LOCK-1 LOCK-2", &[], l1);
@@ -69,7 +72,14 @@ pub(super) fn cases() -> Vec<Case> {
             l13(bench, &store, a, b)?;
             store.is_sound()
         };
-        cases.push(Case::new(id, "9.1", description, "LOCK-1 LOCK-2", &[Class::Writer], run));
+        cases.push(Case::new(
+            id,
+            "9.1 The lock of a session",
+            description,
+            "LOCK-1 LOCK-2",
+            &[Class::Writer],
+            run,
+        ));
     }
     cases
 }

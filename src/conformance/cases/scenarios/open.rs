@@ -17,6 +17,8 @@ use crate::conformance::case::{Case, Class, Outcome, ensure, same};
 use crate::conformance::protocol::Answer;
 use crate::conformance::vectors;
 
+type Make = fn(&Scene) -> Outcome;
+
 pub(super) fn cases() -> Vec<Case> {
     let mut group = Group::new("scenarios/open", "5.1 Rules", Class::Reader);
     opens(&mut group);
@@ -48,7 +50,6 @@ fn opens(group: &mut Group) {
             scene.unchanged()
         });
     }
-    type Make = fn(&Scene) -> Outcome;
     let states: &[(&str, &str, Make, &str, &str)] = &[
         (
             "no-marker",
@@ -197,12 +198,6 @@ fn init() -> Vec<Case> {
             is_new(scene, true)
         });
     }
-    type Make = fn(&Scene) -> Outcome;
-    let clear = |scene: &Scene| -> Outcome {
-        fs::remove_dir_all(&scene.root).map_err(broken)?;
-        fs::create_dir(&scene.root).map_err(broken)?;
-        set_mode(scene, 0o700)
-    };
     let lock_files = |scene: &Scene, count: u32| -> Outcome {
         fs::create_dir(scene.root.join(".lock")).map_err(broken)?;
         fs::set_permissions(scene.root.join(".lock"), Permissions::from_mode(0o700)).map_err(broken)?;
@@ -227,6 +222,34 @@ fn init() -> Vec<Case> {
             scene.open(bench)
         });
     }
+    init_refused(&mut group);
+    group.add(
+        "store-is-there",
+        BOTH,
+        "a store that is there stays as it is",
+        "DIR-3",
+        move |bench, scene| {
+            scene.look()?;
+            // Whether that is an error is the implementation's own.
+            match bench.ask(init_request(scene))? {
+                Answer::Error(_) => {}
+                answer => drop(crate::conformance::case::done("`init`", answer)?),
+            }
+            scene.after(&[] as &[(&str, After<'_>)])
+        },
+    );
+    group.cases
+}
+
+/// The store's directory, with nothing in it.
+fn clear(scene: &Scene) -> Outcome {
+    fs::remove_dir_all(&scene.root).map_err(broken)?;
+    fs::create_dir(&scene.root).map_err(broken)?;
+    set_mode(scene, 0o700)
+}
+
+/// What an interrupted making has not left there.
+fn init_refused(group: &mut Group) {
     let states: &[(&str, Make, &str)] = &[
         ("foreign-file", |scene| scene.put("README", b"foreign"), "a directory with a file is left alone"),
         (
@@ -273,20 +296,4 @@ fn init() -> Vec<Case> {
             }
         });
     }
-    group.add(
-        "store-is-there",
-        BOTH,
-        "a store that is there stays as it is",
-        "DIR-3",
-        move |bench, scene| {
-            scene.look()?;
-            // Whether that is an error is the implementation's own.
-            match bench.ask(init_request(scene))? {
-                Answer::Error(_) => {}
-                answer => drop(crate::conformance::case::done("`init`", answer)?),
-            }
-            scene.after(&[] as &[(&str, After<'_>)])
-        },
-    );
-    group.cases
 }

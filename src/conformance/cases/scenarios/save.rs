@@ -54,11 +54,16 @@ fn meanwhile(
     scene.look()
 }
 
+/// What happens between a load and a save.
+type Happens = fn(&Scene) -> Outcome;
+
 pub(super) fn cases() -> Vec<Case> {
     let mut group = Group::new("scenarios/save", "10.3 Saving", Class::Writer);
     in_place(&mut group);
     nothing(&mut group);
-    refused(&mut group);
+    gone(&mut group);
+    conflicts(&mut group);
+    unusable(&mut group);
     times(&mut group);
     group.cases
 }
@@ -126,9 +131,7 @@ fn nothing(group: &mut Group) {
     }
 }
 
-fn refused(group: &mut Group) {
-    type Happens = fn(&Scene) -> Outcome;
-    let path = |scene: &Scene| scene.root.join(scene.name());
+fn gone(group: &mut Group) {
     let gone: &[(&str, Happens, &str)] = &[
         ("gone-deleted", |scene| remove(scene), "a session that was deleted meanwhile does not come back"),
         (
@@ -154,6 +157,9 @@ fn refused(group: &mut Group) {
         scene.refuses(bench, "gone", save(NOW, &set_n(2)))?;
         scene.unchanged()
     });
+}
+
+fn conflicts(group: &mut Group) {
     let conflicts: &[(&str, Happens, &str)] = &[
         (
             "conflict-rev",
@@ -195,6 +201,9 @@ fn refused(group: &mut Group) {
             Save { content, seq: 3, changes: set_n(2), now: NOW, how: How::InPlace }.run(bench, scene)
         },
     );
+}
+
+fn unusable(group: &mut Group) {
     let others: &[(&str, &str, Happens, &str)] = &[
         ("corrupt", "corrupt", |scene| scene.put(&scene.name(), &[7; 8192]), "a corrupt file stays as it is"),
         (
@@ -220,7 +229,7 @@ fn refused(group: &mut Group) {
         move |bench, scene| {
             meanwhile(bench, scene, 2, |scene| {
                 remove(scene)?;
-                fs::create_dir(path(scene)).map_err(super::scene::broken)
+                fs::create_dir(scene.root.join(scene.name())).map_err(super::scene::broken)
             })?;
             scene.refuses(bench, "corrupt", save(NOW, &set_n(2)))?;
             scene.unchanged()

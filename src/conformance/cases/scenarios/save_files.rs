@@ -75,6 +75,9 @@ fn half(scene: &Scene, seq: u64) -> Vec<u8> {
     record
 }
 
+/// What a killed writer leaves in a store.
+type Leaves = fn(&Scene) -> Outcome;
+
 fn replaced(group: &mut Group) {
     let grown = json!({ "set": [["big", { "text": "x".repeat(20_000) }]] });
     for (name, seq) in [("grows-into-slot-1", 2), ("grows-into-slot-0", 3)] {
@@ -104,7 +107,7 @@ fn replaced(group: &mut Group) {
             }
         },
     );
-    let temps: &[(&str, fn(&Scene) -> Outcome, &str)] = &[
+    let temps: &[(&str, Leaves, &str)] = &[
         ("temp", |scene| scene.put(&scene.temp(), &[7; 100]), "a temp that a killed writer left is replaced"),
         (
             "temp-with-another-name",
