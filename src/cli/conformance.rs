@@ -16,6 +16,11 @@ use super::output::{Failure, Output};
 use super::{Common, Status};
 
 const EXIT: &str = "\
+Examples:
+  sessiondir conformance -- python3 -m sessiondir.driver
+  sessiondir conformance --class reader --junit report.xml -- ./driver
+  sessiondir conformance --only locks/L8 --verbose -- ./driver
+
 Exit status: 0 everything passed (or failed as expected), 1 something did not, 2 the kit
 could not be run: the driver does not start, or there was nothing to run.
 

@@ -7,8 +7,15 @@ use sessiondir::conformance::{Kind, driver, referee};
 
 use super::Status;
 
-/// The reference implementation's driver for the conformance kit, or the kit's own locker.
+const HELP: &str = "\
+Examples:
+  sessiondir conformance -- sessiondir conformance-driver
+
+Exit status: 0 the input has ended, or it was told to stop; 2 it cannot read or write.";
+
+/// Answer the conformance kit's requests, as the reference implementation.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub(super) struct ConformanceDriver {
     /// Instead: raw fcntl locks that are owned by the process, over the whole lock file
     #[arg(long, conflicts_with = "referee_ofd")]

@@ -154,7 +154,6 @@ enum Command {
     #[cfg(feature = "conformance")]
     Conformance(conformance::Conformance),
     #[cfg(feature = "conformance")]
-    #[command(hide = true)]
     ConformanceDriver(conformance_driver::ConformanceDriver),
     Completions(completions::Completions),
     Man(man::Man),
