@@ -85,7 +85,7 @@ pub(super) fn cases() -> Vec<Case> {
         ));
     }
     for op in ["update", "save", "touch", "delete", "rotate"] {
-        let id = format!("locks/under-lock/{op}");
+        let id = format!("locks/held/{op}");
         let description = format!("`{op}` does nothing while another holds the session's lock");
         cases.push(Case::new(
             id,
