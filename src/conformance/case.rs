@@ -1,6 +1,7 @@
 //! What a case of the kit is, and what can come of it.
 
 use std::fmt;
+use std::io;
 
 use serde_json::Value;
 
@@ -62,6 +63,13 @@ impl From<Trouble> for Failure {
             Trouble::Errored(what) => Failure::Errored(what),
             Trouble::Hang(what) => Failure::Hang(what),
         }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Of the kit's own work in its directory.
+    fn from(error: io::Error) -> Self {
+        Failure::Errored(format!("the kit itself: {error}"))
     }
 }
 

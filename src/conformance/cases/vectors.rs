@@ -394,13 +394,6 @@ fn unchanged(dir: &Path, before: &Contents) -> Outcome {
     Ok(())
 }
 
-impl From<io::Error> for Failure {
-    /// Of the kit's own work in its directory.
-    fn from(error: io::Error) -> Self {
-        Failure::Errored(format!("the kit itself: {error}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::super::protocol::Answer;

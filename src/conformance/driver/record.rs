@@ -3,22 +3,19 @@
 use std::fs;
 
 use crate::check::{Finding, findings_in};
-use crate::record::{decode_record, encode_record};
+use crate::record::{KEYS, decode_record, encode_record};
 use crate::{Durability, Marker, Naming, Session, SessionRef};
 use ciborium::Value as Cbor;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::super::vectors::hex;
 use super::changes::Changes;
 use super::request::{Done, Fail, Request, key, number, text};
 use super::typed;
 
 const TAG_CBOR: u64 = 55_799;
 const TAG_SESD: u64 = 0x5345_5344;
-
-/// The keys of section 7.3 of SPEC.md. What else is in a body is `other`.
-const KEYS: [&str; 12] =
-    ["id", "key", "rev", "created", "accessed", "expires", "idle", "user", "addr", "tokens", "csrf", "data"];
 
 pub(super) fn decode(request: &Request) -> Done<Value> {
     let path = request.text("path")?;
@@ -43,7 +40,7 @@ pub(super) fn encode(request: &Request) -> Done<Value> {
     })?;
     Changes::of_session(members)?.apply(&mut session)?;
     let seq = request.text("seq")?.parse().map_err(|_| Fail::Bad("no number in `seq`".to_owned()))?;
-    Ok(json!({ "record": typed::hex(&encode_record(seq, &session)?) }))
+    Ok(json!({ "record": hex(&encode_record(seq, &session)?) }))
 }
 
 /// A record of nothing but what a store alone sets: name, rev and times, and the entries that the crate does not know

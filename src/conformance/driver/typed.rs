@@ -4,6 +4,7 @@ use crate::{Naming, Session};
 use ciborium::Value as Cbor;
 use serde_json::{Value, json};
 
+use super::super::vectors::hex;
 use super::record;
 use super::request::{Done, Fail, is_decimal};
 
@@ -129,11 +130,6 @@ fn repeat(digits: &str, times: usize) -> Done<Vec<u8>> {
         Some(length) if length <= MOST => Ok(piece.repeat(times)),
         _ => Err(Fail::Value("more bytes than any record can have".to_owned())),
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 pub(super) fn unhex(digits: &str) -> Done<Vec<u8>> {
