@@ -46,11 +46,12 @@
 //! | [`convert`] | copying a store into one of another naming | |
 //! | `conformance` | the kit that tests other implementations, and this one's driver (feature `conformance`) | 19 |
 //! | `session3` | the importer of Session3's directories (feature `session3`) | 20 |
+//! | `web` | sessions for web applications: manager, cookies, tower layer (features `web`, `tower`, `axum`) | |
 //! | `probe` | the insides as pure functions, for the fuzzer (feature `seam`) | |
 //!
 //! # What is not here, on purpose
 //!
-//! No cookies and no HTTP; no background thread (sweeping is the caller's to start); no cache of sessions; no locks
+//! No background thread (sweeping is the caller's to start); no cache of sessions; no locks
 //! that outlive a call; no network file systems; no encryption.
 //!
 //! [`SPEC.md`]: ../../../SPEC.md
@@ -83,6 +84,8 @@ pub mod stats;
 pub mod store;
 pub mod sweep;
 pub mod time;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use crate::time::UnixMillis;
 pub use error::{Error, ErrorClass, Result};

@@ -126,6 +126,20 @@ pub trait SessionStore: Send + Sync {
     /// As [`SessionStore::delete_old_sessions`].
     fn delete_where(&self, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<Deleted>;
 
+    /// Deletes one session if `which` is true of what is stored then, which is asked about under the session's lock (and
+    /// maybe before that too); says whether it was deleted. Absence is no error. `which` may not call a store
+    /// (`reentrant`).
+    ///
+    /// # Errors
+    /// As [`SessionStore::delete`], and `corrupt`, `unsupported`.
+    fn delete_if(&self, session: &SessionRef, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<bool>;
+
+    /// Whether a [`SessionStore::touch`] of a session that was just loaded would write. Does not look at what is stored.
+    fn touch_is_due(&self, session: &Session) -> bool {
+        let _ = session;
+        true
+    }
+
     /// Whether several processes can use the store at the same time.
     fn is_multiprocess_safe(&self) -> bool;
 

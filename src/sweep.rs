@@ -142,7 +142,7 @@ impl DirectoryStore {
     fn sweep_session(&self, name: &FileName, options: &SweepOptions) -> Result<Fate> {
         let due =
             |session: Option<&Session>| session.is_none_or(|session| is_due(session, options, self.now()));
-        self.delete_if(name, options.dry_run, &due)
+        self.delete_if_due(name, options.dry_run, &due)
     }
 
     /// COLL-4.

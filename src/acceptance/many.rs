@@ -20,6 +20,8 @@ pub(super) const CASES: &[Case] = &[
     ("delete-where", matching),
     ("delete-where-panic", matching_panic),
     ("delete-where-reentrant", matching_reentrant),
+    ("delete-if", one),
+    ("delete-if-reentrant", one_reentrant),
 ];
 
 const MINUTE: u64 = 60_000;
@@ -154,25 +156,62 @@ fn matching_panic(stores: &Stores<'_>) -> Outcome {
 }
 
 fn matching_reentrant(stores: &Stores<'_>) -> Outcome {
+    reentrant(stores, &|store, _, which| {
+        let clause = "it deletes the sessions for which its function is true, and nothing else";
+        counted(clause, good(clause, store.delete_where(which))?, 0, 1)
+    })
+}
+
+fn one(stores: &Stores<'_>) -> Outcome {
+    let store = stores.open()?;
+    let (id, session) = stored(&*store)?;
+    let (other, other_session) = stored(&*store)?;
+    let clause = "`delete_if` deletes the session if its function is true of it";
+    let kept = good(clause, store.delete_if(&id, &|found| found != &session))?;
+    must(clause, !kept, || "it deleted what was to stay".to_owned())?;
+    same(clause, &there(clause, &*store, &id)?, &session)?;
+    let deleted = good(clause, store.delete_if(&id, &|found| n(found).is_ok()))?;
+    must(clause, deleted, || "it did not delete".to_owned())?;
+    absent(clause, &*stores.open()?, &id)?;
+    let clause = "it says no of a session that is absent, and does not ask about it";
+    let asked = Mutex::new(false);
+    let deleted = store.delete_if(&id, &|_| {
+        *lock(&asked) = true;
+        true
+    });
+    equal(clause, &(good(clause, deleted)?, *lock(&asked)), &(false, false))?;
+    same("it deletes no other", &there(clause, &*store, &other)?, &other_session)
+}
+
+fn one_reentrant(stores: &Stores<'_>) -> Outcome {
+    reentrant(stores, &|store, id, which| {
+        let clause = "`delete_if` deletes the session if its function is true of it";
+        equal(clause, &good(clause, store.delete_if(id, which))?, &false)
+    })
+}
+
+type Delete = dyn Fn(&dyn SessionStore, &SessionRef, &(dyn Fn(&Session) -> bool + Sync)) -> Outcome;
+
+fn reentrant(stores: &Stores<'_>, delete: &Delete) -> Outcome {
     let (store, other) = (stores.open()?, stores.open()?);
     let (id, session) = stored(&*store)?;
     let outcome = Mutex::new(Ok(()));
-    let done = store.delete_where(&|_| {
+    delete(&*store, &id, &|_| {
         let seen = [&*store, &*other].into_iter().try_for_each(|store| {
-            let clause = "a call into a store from what decides for `delete_where` is `reentrant`";
+            let clause = "a call into a store from what decides for a deletion is `reentrant`";
             refused(clause, store.load(&id), ErrorClass::Reentrant)?;
             refused(clause, store.save(&mut session.clone()), ErrorClass::Reentrant)?;
             refused(clause, store.update(&id, &mut |_| Ok(())), ErrorClass::Reentrant)?;
             refused(clause, store.delete(&id), ErrorClass::Reentrant)?;
+            refused(clause, store.delete_if(&id, &|_| true), ErrorClass::Reentrant)?;
             refused(clause, store.delete_where(&|_| true), ErrorClass::Reentrant)
         });
         if seen.is_err() {
             *lock(&outcome) = seen;
         }
         false
-    });
-    let clause = "it deletes the sessions for which its function is true, and nothing else";
-    counted(clause, good(clause, done)?, 0, 1)?;
+    })?;
     std::mem::replace(&mut *lock(&outcome), Ok(()))?;
+    let clause = "what is not to go stays";
     same(clause, &there(clause, &*store, &id)?, &session)
 }

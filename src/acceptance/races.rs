@@ -22,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
     ("race-delete-save", deletions_beside_saves),
     ("race-delete", deletions),
     ("race-delete-where", deletion_where_beside_updates),
+    ("race-delete-if", deletion_if_beside_updates),
     ("race-rotate", rotations),
     ("race-rotate-update", rotations_beside_updates),
     ("race-take", taking),
@@ -279,6 +280,24 @@ fn deletions(stores: &Stores<'_>) -> Outcome {
 }
 
 fn deletion_where_beside_updates(stores: &Stores<'_>) -> Outcome {
+    deletion_beside_updates(stores, &|clause, store, _, is_due| {
+        let done = good(clause, store.delete_where(is_due))?;
+        equal(clause, &done.failed, &0)?;
+        Ok(done.deleted == 0)
+    })
+}
+
+fn deletion_if_beside_updates(stores: &Stores<'_>) -> Outcome {
+    deletion_beside_updates(stores, &|clause, store, id, is_due| {
+        Ok(!good(clause, store.delete_if(id, is_due))?)
+    })
+}
+
+type IsDue<'a> = dyn Fn(&Session) -> bool + Sync + 'a;
+/// Deletes the session if it is due, and says whether it was kept.
+type Delete = dyn Fn(&'static str, &dyn SessionStore, &SessionRef, &IsDue<'_>) -> Outcome<bool> + Sync;
+
+fn deletion_beside_updates(stores: &Stores<'_>, delete: &Delete) -> Outcome {
     let handles = stores.handles(2)?;
     let clause = "what is changed so that it is to stay is not deleted";
     for round in 0..ROUNDS {
@@ -294,9 +313,7 @@ fn deletion_where_beside_updates(stores: &Stores<'_>) -> Outcome {
                     std::thread::sleep(std::time::Duration::from_micros(100));
                     is_due
                 };
-                let done = good(clause, store.delete_where(&is_due))?;
-                equal(clause, &done.failed, &0)?;
-                return Ok(done.deleted == 0);
+                return delete(clause, store, &id, &is_due);
             }
             // In every other round it comes when the question has been answered.
             while round % 2 == 0 && !asked.load(Ordering::SeqCst) {

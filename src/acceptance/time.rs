@@ -143,9 +143,14 @@ fn touching(stores: &Stores<'_>) -> Outcome {
     let clause = "a touch changes nothing but `accessed` (WRITE-16)";
     equal(clause, &(touched.rev(), touched.created()), &(session.rev(), session.created()))?;
     same_content(clause, &touched, &session)?;
+    must("a touch is due that would write", store.touch_is_due(&session), || "it is not".to_owned())?;
     for _ in 0..3 {
-        let before = there(clause, &*store, &id)?.accessed();
+        let loaded = there(clause, &*store, &id)?;
+        let before = loaded.accessed();
+        let is_due = store.touch_is_due(&loaded);
         let wrote = good("`touch` touches", store.touch(&id))?;
+        // Time passes, so that one that was not due may be by now; but not the other way.
+        must("a touch that is due writes", wrote || !is_due, || "it did not".to_owned())?;
         let moved = there(clause, &*store, &id)?.accessed() != before;
         equal("a touch says whether it wrote", &wrote, &moved)?;
     }

@@ -181,6 +181,11 @@ impl Session {
         if encoded == NULL {
             return Err(ValueError::new("user", ValueErrorKind::Null));
         }
+        self.set_user_encoded(&encoded)
+    }
+
+    /// Sets the user to a value that is encoded already.
+    pub(crate) fn set_user_encoded(&mut self, encoded: &[u8]) -> Result<(), ValueError> {
         let old = self.content.user.as_ref().map_or(0, |user| user.len());
         self.room_for("user", encoded.len(), old)?;
         self.content.user = Some(encoded.into());
@@ -278,12 +283,22 @@ impl Session {
     /// A value that the format cannot hold (section 7.2), or a session that would be larger than 16 MiB − 64
     /// with it (REC-8). The old value stays.
     pub fn insert<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), ValueError> {
-        let shown = || key.escape_debug().to_string();
-        let encoded = value::encode(value, IN_DATA).map_err(|e| e.inside(&shown()))?;
+        let encoded = value::encode(value, IN_DATA).map_err(|e| e.inside(&key.escape_debug().to_string()))?;
+        self.insert_encoded(key, &encoded)
+    }
+
+    /// Sets the attribute `key` to a value that is encoded already.
+    pub(crate) fn insert_encoded(&mut self, key: &str, encoded: &[u8]) -> Result<(), ValueError> {
         let old = self.content.data.size_of(key);
-        self.room_for(&shown(), Attributes::size(key, &encoded), old)?;
-        self.content.data.set(key, &encoded);
+        self.room_for(&key.escape_debug().to_string(), Attributes::size(key, encoded), old)?;
+        self.content.data.set(key, encoded);
         Ok(())
+    }
+
+    /// The attribute `key`, encoded.
+    #[cfg(feature = "web")]
+    pub(crate) fn encoded(&self, key: &str) -> Option<&[u8]> {
+        self.content.data.encoded(key)
     }
 
     /// Removes the attribute `key`, and says whether it was there.

@@ -48,7 +48,7 @@ impl DirectoryStore {
         self.writable()?;
         let mut summary = Deleted::default();
         let look = |(name, kind): scan::Listed| match names::entry(&name, kind, self.marker.naming) {
-            Entry::Session(name) => self.delete_if(&name, false, due),
+            Entry::Session(name) => self.delete_if_due(&name, false, due),
             _ => Ok(Fate::Nothing),
         };
         // COLL-3: whatever one session's fate, the next one's turn comes.
@@ -66,7 +66,7 @@ impl DirectoryStore {
     }
 
     /// Deletes one session if it is due as it is without the lock, and then again under it. COLL-1, COLL-2.
-    pub(crate) fn delete_if(&self, name: &FileName, dry_run: bool, due: &Due<'_>) -> Result<Fate> {
+    pub(crate) fn delete_if_due(&self, name: &FileName, dry_run: bool, due: &Due<'_>) -> Result<Fate> {
         match fate(self.last_round(name)?, name, due)? {
             Fate::Removed if !dry_run => {}
             fate => return Ok(fate),

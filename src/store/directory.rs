@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::synced::Synced;
 use super::write::Place;
-use super::{Deleted, SessionStore};
+use super::{Deleted, Fate, SessionStore};
 use crate::counters::{Count, Counters};
 use crate::dir::{Access, Dir};
 use crate::error::{Error, NotAStore, Result, Unsupported};
@@ -448,6 +448,23 @@ impl SessionStore for DirectoryStore {
     fn delete_where(&self, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<Deleted> {
         // The expired too: to a deletion they are there (TIME-3).
         self.delete_due(&|session| session.is_some_and(|session| locks::run(|| which(session))))
+    }
+
+    fn delete_if(&self, session: &SessionRef, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<bool> {
+        enter()?;
+        self.writable()?;
+        let due = |found: Option<&Session>| {
+            found.is_some_and(|found| {
+                let found = found.clone().known_as(session);
+                locks::run(|| which(&found))
+            })
+        };
+        let fate = self.delete_if_due(&self.name(session)?, false, &due)?;
+        Ok(fate == Fate::Removed)
+    }
+
+    fn touch_is_due(&self, session: &Session) -> bool {
+        session.touched(self.now(), self.resolution).is_some()
     }
 
     fn is_multiprocess_safe(&self) -> bool {

@@ -63,6 +63,18 @@ macro_rules! forward {
                 (**self).delete_where(which)
             }
 
+            fn delete_if(
+                &self,
+                session: &SessionRef,
+                which: &(dyn Fn(&Session) -> bool + Sync),
+            ) -> Result<bool> {
+                (**self).delete_if(session, which)
+            }
+
+            fn touch_is_due(&self, session: &Session) -> bool {
+                (**self).touch_is_due(session)
+            }
+
             fn is_multiprocess_safe(&self) -> bool {
                 (**self).is_multiprocess_safe()
             }

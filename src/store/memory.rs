@@ -287,6 +287,22 @@ impl SessionStore for MemoryStore {
         self.delete_due(&|session| locks::run(|| which(session)))
     }
 
+    fn delete_if(&self, session: &SessionRef, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<bool> {
+        enter()?;
+        let _turn = self.turns.take(&[session.key()], self.patience)?;
+        let Some(stored) = self.get(session.key()) else { return Ok(false) };
+        let found = (*stored).clone().known_as(session);
+        let goes = locks::run(|| which(&found));
+        if goes {
+            self.map_mut().remove(&session.key());
+        }
+        Ok(goes)
+    }
+
+    fn touch_is_due(&self, session: &Session) -> bool {
+        session.touched(self.now(), self.resolution).is_some()
+    }
+
     fn is_multiprocess_safe(&self) -> bool {
         false
     }

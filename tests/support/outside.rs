@@ -486,6 +486,31 @@ impl SessionStore for Outside {
         })
     }
 
+    fn delete_if(&self, session: &SessionRef, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<bool> {
+        let key = self.key(session);
+        let due = || -> Result<bool> {
+            let found = lock(&self.records).get(&key).map(|record| decode_record(record)).transpose()?;
+            Ok(found.is_some_and(|(_, found)| self.run(Fault::IfAllowsCalls, || which(&found))))
+        };
+        if self.is(Fault::IfDoesNotLookAgain) {
+            let goes = due()?;
+            pause();
+            let _changing = self.change()?;
+            return Ok(goes && lock(&self.records).remove(&key).is_some());
+        }
+        let _changing = self.change()?;
+        let goes = match self.fault {
+            Fault::IfDeletesAnyway => lock(&self.records).contains_key(&key),
+            _ => due()?,
+        };
+        Ok(goes && lock(&self.records).remove(&key).is_some())
+    }
+
+    fn touch_is_due(&self, session: &Session) -> bool {
+        !self.is(Fault::TouchIsNeverDue)
+            && author::touched(session, UnixMillis::now(), Duration::from_secs(1)).is_some()
+    }
+
     fn is_multiprocess_safe(&self) -> bool {
         false
     }
