@@ -80,17 +80,15 @@ impl RequestSession {
     }
 
     /// Logs somebody in: any value but null. A stored session gets a new ID at the commit, if it is another user than
-    /// before ([`Config::rotate_at_login`](super::Config::rotate_at_login)).
+    /// before ([`Config::rotate_at_login`](super::Config::rotate_at_login)); tokens of before the login end then, so
+    /// a page that shows them asks for them after this.
     ///
     /// # Errors
     /// [`Error::Value`] for what the format cannot hold; [`Error::Committed`], [`Error::Store`].
     pub fn set_user<T: Serialize + ?Sized>(&self, user: &T) -> Result<(), Error> {
-        self.change(|session, changes| {
-            session.set_user(user)?;
-            let encoded = session.user_encoded().unwrap_or_default().into();
-            changes.set_user(User::Set(encoded));
-            Ok(())
-        })
+        let mut state = self.open_state()?;
+        state.look(&*self.0.shared.store)?;
+        state.set_user(user, self.0.shared.config.rotate_at_login && !self.0.late)
     }
 
     /// Nobody is logged in any more; the session stays. [`RequestSession::expire`] is the better logout.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::changes::Changes;
+use serde::Serialize;
+
+use super::changes::{Changes, User};
 use super::config::Config;
 use super::cookie::Sent;
 use super::error::Error;
@@ -122,6 +124,27 @@ impl State {
                 Err(error)
             }
         }
+    }
+
+    /// Sets the user; in a session that will get a new ID for it, the tokens of before end here already, so that the
+    /// page of this request shows those that count afterwards.
+    pub(super) fn set_user<T: Serialize + ?Sized>(&mut self, user: &T, rotates: bool) -> Result<(), Error> {
+        self.now.set_user(user)?;
+        let encoded = self.now.user_encoded().unwrap_or_default();
+        if let Base::Stored(base) = &self.base
+            && base.user_encoded() != Some(encoded)
+            && rotates
+        {
+            for token in base.tokens() {
+                self.now.remove_token(token);
+            }
+            if self.pending.changes.csrf().is_none() {
+                self.now.clear_csrf();
+            }
+        }
+        let encoded = self.now.user_encoded().unwrap_or_default();
+        self.pending.changes.set_user(User::Set(encoded.into()));
+        Ok(())
     }
 
     /// Forgets the session, which is to be deleted if the request succeeds.
