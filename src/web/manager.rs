@@ -102,8 +102,6 @@ impl<S: SessionStore + 'static> SessionManager<S> {
             cookie::vary(headers);
         }
         let cookie = match &change {
-            // Of a session that is gone nothing is said: a request that began after its end may have a new one.
-            _ if matches!(outcome, Outcome::Vanished | Outcome::UserChanged) => None,
             CookieChange::Keep => None,
             CookieChange::Set(id) => self.shared.config.set_cookie(id),
             CookieChange::Remove => self.shared.config.remove_cookie(),

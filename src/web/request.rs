@@ -387,13 +387,11 @@ impl RequestSession {
             return Err(failure.clone());
         }
         let after = if last { Phase::Committed } else { Phase::Open };
-        if state.lost || !state.is_to_be_committed(&*self.0.shared.store) {
+        if !state.is_to_be_committed(&*self.0.shared.store) {
             state.phase = after;
-            let unused = matches!(state.base, Base::Unknown | Base::Fresh);
-            return Ok(match unused {
-                _ if state.lost => Outcome::Vanished,
-                true => Outcome::Unused,
-                false => Outcome::Unchanged,
+            return Ok(match state.base {
+                Base::Unknown | Base::Fresh => Outcome::Unused,
+                Base::Stored(_) => Outcome::Unchanged,
             });
         }
         state.phase = Phase::Committing;
@@ -414,8 +412,9 @@ impl RequestSession {
         (state.base, state.now, state.pending) = (commit.base, commit.now, commit.pending);
         state.cookie = commit.cookie;
         if let Ok(lost @ (Outcome::Vanished | Outcome::UserChanged)) = outcome {
-            state.lost = true;
             state.pending = Pending::default();
+            // Of a session that is gone nothing is said: a request that began after its end may have a new one.
+            state.cookie = CookieChange::Keep;
             if lost == Outcome::UserChanged {
                 let session = state.now.reference().map(|session| session.shown().to_string());
                 let session = session.unwrap_or_default();

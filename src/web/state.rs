@@ -63,8 +63,6 @@ pub(super) struct State {
     /// The session as the request sees it: the base, changed.
     pub(super) now: Session,
     pub(super) pending: Pending,
-    /// The session was gone, or another user's, when the request committed. What it does after that is nothing either.
-    pub(super) lost: bool,
     /// Whether the request has seen the CSRF token, which then is in its page.
     pub(super) csrf_shown: bool,
     pub(super) cookie: CookieChange,
@@ -81,7 +79,6 @@ impl State {
             base: Base::Unknown,
             now: Session::new(),
             pending: Pending::default(),
-            lost: false,
             csrf_shown: false,
             cookie: CookieChange::Keep,
             phase: Phase::Open,
@@ -180,7 +177,7 @@ impl State {
         let Pending { changes, ended, rotate } = &self.pending;
         !ended.is_empty()
             || match &self.base {
-                _ if self.lost || self.failure.is_some() => false,
+                _ if self.failure.is_some() => false,
                 Base::Unknown => false,
                 Base::Fresh => !changes.is_empty() && self.now.has_info(),
                 Base::Stored(base) => {

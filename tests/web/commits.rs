@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use sessiondir::web::{Config, Error, Outcome};
 
+use sessiondir::SessionStore;
+
 use super::browser::{Browser, all, manager, only};
 
 #[test]
@@ -81,7 +83,8 @@ fn a_reopened_session_without_an_id_cannot_be_stored() {
     assert!(all(manager.store()).is_empty());
 }
 
-/// What is lost is not half kept: after it was found gone, the request's further changes are nothing too.
+/// What is lost is not half kept: after it was found gone, the request's further changes are nothing too, and no cookie
+/// tells of an ID that was given before.
 #[test]
 fn a_lost_session_stays_lost() {
     let manager = manager(Config::new());
@@ -96,6 +99,19 @@ fn a_lost_session_stays_lost() {
     let outcome = manager.finish_successful_request(&session, &mut headers).expect("is told");
     assert_eq!((outcome, headers.contains_key("set-cookie")), (Outcome::Vanished, false));
     assert!(all(manager.store()).is_empty());
+}
+
+#[test]
+fn a_session_that_was_made_and_ended_within_a_request_sets_no_cookie() {
+    let manager = manager(Config::new());
+    let session = manager.start_request(&Browser::new().request());
+    session.insert("a", &1).expect("open");
+    assert_eq!(manager.save(&session).expect("saves"), Outcome::Created);
+    manager.store().delete_where(&|_| true).expect("deletes");
+    session.insert("b", &1).expect("open");
+    let mut headers = HeaderMap::new();
+    let outcome = manager.finish_successful_request(&session, &mut headers).expect("is told");
+    assert_eq!((outcome, headers.contains_key("set-cookie")), (Outcome::Vanished, false));
 }
 
 /// Clones are one session; what none of them commits has not been.

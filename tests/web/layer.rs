@@ -27,8 +27,9 @@ async fn send(app: &Router, browser: &mut Browser, path: &str) -> Response {
     response
 }
 
-async fn set(session: RequestSession) -> Result<(), Error> {
-    session.modify("n", |n: Option<i64>| Some(n.unwrap_or(0) + 1))
+async fn set(session: RequestSession) -> Result<&'static str, Error> {
+    session.modify("n", |n: Option<i64>| Some(n.unwrap_or(0) + 1))?;
+    Ok("what is not to be seen if it cannot be stored")
 }
 
 fn app() -> (SessionManager<Watched>, Router) {
@@ -36,17 +37,17 @@ fn app() -> (SessionManager<Watched>, Router) {
     let app = Router::new()
         .route("/set", get(set))
         .route("/static", get(|| async { "a file" }))
-        .route("/error", get(async |session| set(session).await.map(|()| StatusCode::INTERNAL_SERVER_ERROR)))
-        .route("/missing", get(async |session| set(session).await.map(|()| StatusCode::NOT_FOUND)))
-        .route("/panic", get(|session| async { set(session).await.map_or((), |()| panic!("as a test")) }))
+        .route("/error", get(async |session| set(session).await.map(|_| StatusCode::INTERNAL_SERVER_ERROR)))
+        .route("/missing", get(async |session| set(session).await.map(|_| StatusCode::NOT_FOUND)))
+        .route("/panic", get(|session| async { set(session).await.map_or((), |_| panic!("as a test")) }))
         .route(
             "/meant",
             get(async |session| {
                 let outcome = set(session).await;
-                outcome.map(|()| (StatusCode::BAD_GATEWAY, Extension(Verdict::Succeeded)))
+                outcome.map(|_| (StatusCode::BAD_GATEWAY, Extension(Verdict::Succeeded)))
             }),
         )
-        .route("/regretted", get(async |session| set(session).await.map(|()| Extension(Verdict::Failed))))
+        .route("/regretted", get(async |session| set(session).await.map(|_| Extension(Verdict::Failed))))
         .layer(SessionLayer::new(manager.clone()));
     (manager, app)
 }

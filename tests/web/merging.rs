@@ -115,6 +115,21 @@ fn modify_is_done_again_on_what_is_stored() {
     assert_eq!(number(&session, "a"), Some(1));
 }
 
+/// What is overwritten is not done: here it would fail.
+#[test]
+fn what_comes_after_a_modification_undoes_it() {
+    for last in [&(|s: &RequestSession| s.insert("a", &5)) as Work<'_>, &|s| s.remove("a").map(drop)] {
+        let slow = |s: &RequestSession| {
+            s.modify("a", |a: Option<i64>| a)?;
+            last(s)
+        };
+        let session = merged(&slow, &|s| s.insert("a", "no number"));
+        assert!(
+            session.get::<String>("a").is_ok_and(|text| text.is_none()) || number(&session, "a") == Some(5)
+        );
+    }
+}
+
 #[test]
 fn modify_may_not_call_a_session() {
     let manager = manager(Config::new());
@@ -230,4 +245,32 @@ fn what_another_has_put_in_keeps_it() {
     );
     assert_eq!(outcome.expect("commits"), Outcome::Saved);
     assert!(session.expect("it is there").contains("y"));
+}
+
+/// Another session that has taken the ID is not the one that was loaded.
+#[test]
+fn a_session_of_the_same_id_is_another_one() {
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let store = sessiondir::Options::new().create(true).open(tmp.path().join("s")).expect("opens");
+    let id = sessiondir::SessionId::generate().expect("an ID");
+    let of_ada = |created: u64| {
+        let time = sessiondir::UnixMillis::from_millis(created).expect("a time");
+        let mut session = Session::at(time, sessiondir::UnixMillis::now());
+        session.set_user("ada").expect("a user");
+        session
+    };
+    let works: [Work<'_>; 2] = [&|s| s.insert("x", &1), &|s| s.rotate()];
+    let manager = SessionManager::new(store, Config::new()).expect("a manager");
+    for work in works {
+        manager.store().insert(&id, &mut of_ada(1)).expect("stores");
+        let slow = manager.start_request(&Browser::with(&id).request());
+        work(&slow).expect("loads");
+        manager.store().delete(&id.clone().into()).expect("deletes");
+        manager.store().insert(&id, &mut of_ada(2)).expect("stores");
+        let mut headers = HeaderMap::new();
+        let outcome = manager.finish_successful_request(&slow, &mut headers).expect("commits");
+        assert_eq!((outcome, headers.contains_key("set-cookie")), (Outcome::Vanished, false));
+        assert!(!only(manager.store()).contains("x"));
+        manager.store().delete(&id.clone().into()).expect("deletes");
+    }
 }

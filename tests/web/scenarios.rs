@@ -19,6 +19,8 @@ fn a_request_that_does_not_look_touches_no_store() {
     assert!(headers.is_empty(), "{headers:?}");
 }
 
+type Put = fn(&RequestSession) -> Result<(), Error>;
+
 #[test]
 fn nothing_is_stored_until_there_is_something_in_it() {
     let manager = manager(Config::new());
@@ -33,7 +35,7 @@ fn nothing_is_stored_until_there_is_something_in_it() {
     assert_eq!(browser, Browser::new());
 
     // Each of these is something.
-    let puts: [fn(&RequestSession) -> Result<(), Error>; 4] = [
+    let puts: [Put; 4] = [
         |session| session.set_user("ada"),
         |session| session.insert("a", &1),
         |session| session.create_form_token().map(drop),

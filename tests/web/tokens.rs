@@ -170,3 +170,19 @@ fn a_login_drops_the_tokens_of_before() {
     assert!(!browser.visit(&manager, |session| manager.take_form_token(session, &old_token)).0);
     assert_eq!(manager.store().delete_where(&|_| true).expect("deletes").deleted, 1);
 }
+
+/// A form of ada's is not handled for bob.
+#[test]
+fn another_user_s_token_is_not_taken() {
+    let manager = manager(Config::new().rotate_at_login(false));
+    let mut browser = Browser::new();
+    let (token, _) = browser.visit(&manager, |session| {
+        session.set_user("ada")?;
+        session.create_form_token()
+    });
+    let session = manager.start_request(&browser.request());
+    assert!(session.has_form_token(&token).expect("loads"));
+    browser.visit(&manager, |session| session.set_user("bob"));
+    assert!(!manager.take_form_token(&session, &token).expect("takes"));
+    assert_eq!(only(manager.store()).tokens().len(), 1, "it stays, for whoever it is for");
+}
