@@ -47,6 +47,7 @@
 //! | `conformance` | the kit that tests other implementations, and this one's driver (feature `conformance`) | 19 |
 //! | `session3` | the importer of Session3's directories (feature `session3`) | 20 |
 //! | `web` | sessions for web applications: manager, cookies, tower layer (features `web`, `tower`, `axum`) | |
+//! | `tower_sessions_0_15` | a store for tower-sessions 0.15 (feature `tower-sessions-0_15`) | |
 //! | `probe` | the insides as pure functions, for the fuzzer (feature `seam`) | |
 //!
 //! # What is not here, on purpose
@@ -84,6 +85,8 @@ pub mod stats;
 pub mod store;
 pub mod sweep;
 pub mod time;
+#[cfg(feature = "tower-sessions-0_15")]
+pub mod tower_sessions_0_15;
 #[cfg(feature = "web")]
 pub mod web;
 
