@@ -10,22 +10,12 @@ use serde_json::json;
 use super::super::super::bench::{Bench, Party};
 use super::super::super::case::{Case, Class, Failure, Outcome, ensure, failed, refused};
 use super::super::parties::{
-    AT_ONCE, Side, Store, first, n_of, one_lock_file, own, referees, referees_denied, slot, two_lock_files,
-    write_slot,
+    AT_ONCE, Side, Store, n_of, one_lock_file, own, referees, referees_denied, two_lock_files, write_slot,
 };
-use crate::{Session, UnixMillis};
 
 pub(super) fn cases() -> Vec<Case> {
     const WRITER: &[Class] = &[Class::Writer];
     let mut cases = vec![
-        Case::new(
-            "locks/L11/implementation",
-            "10.9 Expiring",
-            "a session whose expiry is extended between a sweep's look and its lock lives",
-            "COLL-1",
-            &[Class::Collector],
-            l11,
-        ),
         Case::new(
             "locks/flock",
             "9.1 The lock of a session",
@@ -116,43 +106,6 @@ fn l10(bench: &Bench<'_>, holder: Party) -> Outcome {
         ensure(count == 2, || format!("`list` while a lock is held: expected 2 sessions, found {count}"))?;
     }
     b.unlock(&x, "one")
-}
-
-/// The kit itself extends it, under the referee's lock.
-fn l11(bench: &mut Bench<'_>) -> Outcome {
-    const EXPIRES: u64 = 1_750_000_000_000;
-    let (x, _) = one_lock_file();
-    let store = Store::new(bench, "plain", "process")?;
-    let time = |millis| UnixMillis::from_millis(millis).ok_or_else(|| own("make a time")(&millis));
-    let mut session = Session::at(time(EXPIRES - 100_000)?, time(EXPIRES - 100_000)?);
-    session.set_expires(Some(time(EXPIRES)?));
-    store.put(&x, session)?;
-    let held = first(&Session::at(time(EXPIRES - 100_000)?, time(EXPIRES - 100_000)?), &x);
-    let mut longer = held.clone();
-    longer.set_expires(Some(time(EXPIRES + 3_600_000)?));
-    let extended = longer.next(&held, time(EXPIRES - 50_000)?);
-    let mut referee = Side::new(bench, Party::RefereeProcess, &store)?;
-    let mut a = Side::new(bench, Party::Implementation, &store)?;
-    referee.lock(&x, "one")?;
-    let asked = a.process.send(json!({ "op": "sweep", "now": (EXPIRES + 60_000).to_string() }));
-    // One that does not wait leaves the session, which is as good.
-    a.process.waits(asked, Duration::from_millis(400))?;
-    let file = File::options().write(true).open(store.path(&x));
-    let file = file.map_err(|error| {
-        Failure::Failed(format!("another holds the lock: expected that the session stays, found {error}"))
-    })?;
-    write_slot(&file, &slot(&extended, 3, 4096)?, 3)?;
-    referee.unlock(&x, "one")?;
-    let swept = a.gets(asked, "the lock is free")?;
-    ensure(swept["deleted"] == "0", || {
-        format!("`sweep`: expected 0 deleted, as the session lives, found {}", swept["deleted"])
-    })?;
-    ensure(store.path(&x).exists(), || {
-        "a session whose expiry was extended before the sweep had its lock: expected that it is there, found that it \
-         is not"
-            .to_owned()
-    })?;
-    store.is_sound()
 }
 
 fn flock(bench: &mut Bench<'_>) -> Outcome {

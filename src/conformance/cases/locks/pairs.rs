@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::super::bench::{Bench, Party};
 use super::super::super::case::{Case, Class, Failure, Outcome, ensure};
 use super::super::parties::{
-    LONG_MS, PAIRS, Side, Store, identity, n_of, one_lock_file, own, referees, referees_denied,
+    LONG_MS, PAIRS, Side, Store, identity, is_referee, n_of, one_lock_file, own, referees, referees_denied,
     two_lock_files,
 };
 use crate::SessionId;
@@ -82,10 +82,6 @@ pub(super) fn cases() -> Vec<Case> {
         ));
     }
     cases
-}
-
-fn is_referee(party: Party) -> bool {
-    matches!(party, Party::RefereeProcess | Party::RefereeOfd)
 }
 
 fn sides(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Result<[Side; 2], Failure> {
