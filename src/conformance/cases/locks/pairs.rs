@@ -201,6 +201,9 @@ fn l9_removed(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Outcome {
     a.takes(&x, "one")
 }
 
+/// So many updates that another process, when it has the lock, stands in the middle of them.
+const SENT: i64 = 25;
+
 /// By updates, not by the `lock` of the protocol: what a program does.
 fn l13(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Outcome {
     let (x, _) = one_lock_file();
@@ -220,8 +223,6 @@ fn l13(bench: &Bench<'_>, store: &Store, a: Party, b: Party) -> Outcome {
         let n = n_of(&answer["session"])?;
         return ensure(n == 1, || format!("n after one increment: expected 1, found {n}"));
     }
-    // So many that the other one, when it has the lock, stands in the middle of them.
-    const SENT: i64 = 25;
     for round in 0..6 {
         let asked: Vec<u64> = (0..SENT).map(|_| a.process.send(update.clone())).collect();
         a.gets(asked[0], "it has the lock, or waits for it a moment")?;
