@@ -179,9 +179,13 @@ impl Handle {
     }
 }
 
-/// The file with its identity; parked where that is not to be had.
+/// The file with its identity; parked where that is not to be had. Anything but a regular file is refused: a FIFO can be
+/// opened and locked like a file, and others refuse it. Nobody here holds a lock on it that closing it could drop.
 fn identified(file: File) -> io::Result<(File, Identity)> {
     match file.stat() {
+        Ok(stat) if stat.kind != EntryType::Regular => {
+            Err(io::Error::other("the lock file's name is taken by something that is no file; move it away"))
+        }
         Ok(stat) => Ok((file, stat.identity)),
         Err(error) => {
             lock(&PARKED).push(file);

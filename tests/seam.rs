@@ -554,6 +554,14 @@ fn error_numbers_of_the_lock_calls() {
         assert!(reached);
         assert_eq!(class(result), ErrorClass::Io, "{errno}");
     }
+    // A FIFO opens and can be locked like a file, and is none.
+    let taken = Fixture::plain();
+    let (other, _) = taken.created();
+    let fifo = taken.path.join(format!(".lock/{:02x}", other.key().lock_file()));
+    fs::remove_file(&fifo).expect("removed");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    let fresh = sessiondir::Options::new().open(&taken.path).expect("opened");
+    assert_eq!(class(fresh.update(&other, &mut |_| Ok(()))), ErrorClass::Io);
     fs::remove_file(&lock).expect("removed");
     touch(&f).expect("made again");
     assert!(lock.exists() && fs::metadata(&lock).expect("there").len() == 0);

@@ -153,7 +153,7 @@ impl<'a> Bench<'a> {
         self.hello.is(class) && self.only.is_none_or(|only| only == class)
     }
 
-    /// The parties of which the implementation is one, for schedules of two.
+    /// How long an answer is waited for.
     pub(crate) fn timeout(&self) -> Duration {
         self.commands.timeout
     }

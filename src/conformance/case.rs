@@ -145,6 +145,8 @@ pub(crate) struct Case {
     pub(crate) rules: Vec<String>,
     /// The classes one of which an implementation has to be of.
     pub(crate) classes: Vec<Class>,
+    /// A class of which it has to be too.
+    pub(crate) also: Option<Class>,
     /// The features that it needs.
     pub(crate) features: Vec<&'static str>,
     /// Does it.
@@ -167,9 +169,16 @@ impl Case {
             description: description.into(),
             rules: rules.split_whitespace().map(str::to_owned).collect(),
             classes: classes.to_vec(),
+            also: None,
             features: Vec::new(),
             run: Box::new(run),
         }
+    }
+
+    /// The implementation has to be of this class too.
+    pub(crate) fn and_of(mut self, class: Class) -> Self {
+        self.also = Some(class);
+        self
     }
 
     /// It needs these features too.

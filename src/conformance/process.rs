@@ -160,6 +160,18 @@ impl Process {
         Pid::from_raw(i32::try_from(self.child.id()).expect("a process number"))
     }
 
+    /// Stops it, with all that it has started, until [`Process::go_on`].
+    pub(crate) fn stop(&self) {
+        let _ = killpg(self.pid(), Signal::SIGSTOP);
+        // A thread of it may still be on its way out of a system call.
+        thread::sleep(Duration::from_millis(20));
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) {
+        let _ = killpg(self.pid(), Signal::SIGCONT);
+    }
+
     /// Kills it, with all that it has started.
     pub(crate) fn kill(&mut self) {
         // It leads its own group, which is there until it has been waited for.

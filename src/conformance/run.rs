@@ -100,7 +100,9 @@ pub fn run(config: &Config, tell: &mut dyn FnMut(Stage<'_>)) -> io::Result<Repor
     let wanted: Vec<&Case> = all.iter().filter(|case| is_wanted(case)).collect();
     let (applicable, others): (Vec<&Case>, Vec<&Case>) = wanted.into_iter().partition(|case| {
         let is_of = |class: &Class| hello.is(*class) && config.class.is_none_or(|only| only == *class);
-        case.classes.iter().any(is_of) && case.features.iter().all(|feature| hello.has(feature))
+        case.classes.iter().any(is_of)
+            && case.also.is_none_or(|class| hello.is(class))
+            && case.features.iter().all(|feature| hello.has(feature))
     });
     if applicable.is_empty() {
         let why =

@@ -162,7 +162,7 @@ fn crit_name(bytes: &[u8], at: usize) -> Result<(usize, usize), Fault> {
     }
 }
 
-/// Makes record `seq` of the body that `put_body` appends. REC-1 to REC-7; REC-8 is the caller's to check.
+/// Makes record `seq` with that body. REC-1 to REC-7; REC-8 is the caller's to check.
 pub(crate) fn build(seq: u64, body: &[u8]) -> Vec<u8> {
     let mut record = Vec::with_capacity(MAGIC.len() + 13 + 9 + body.len() + DIGEST_LEN);
     record.extend(MAGIC);

@@ -10,7 +10,9 @@ import sys
 import types
 from typing import Any, Callable, Dict
 
-from sessiondir import cbor, driver, locks, reading, writing
+from sessiondir import cbor, driver, locks, reading, store, sweep, writing
+from sessiondir.errors import Gone
+from sessiondir.session import Session
 
 
 def none() -> None:
@@ -58,9 +60,48 @@ def foreign_attributes() -> None:
     cbor.encode_float = broken
 
 
+def descending() -> None:
+    """Who needs several locks begins with the last."""
+    acquire: Callable[..., Any] = locks.LockTable._acquire_all
+
+    def broken(self: Any, files: Any, wanted: Any, timeout: float, shared: bool = False) -> Any:
+        return acquire(self, files, list(reversed(wanted)), timeout, shared)
+
+    locks.LockTable._acquire_all = broken  # type: ignore[method-assign]
+
+
+def hasty_sweep() -> None:
+    """A sweep that abides by what it has seen before it had the lock."""
+    is_to_go: Callable[..., bool] = sweep._Sweep.is_to_go
+    seen: Dict[Any, bool] = {}
+
+    def broken(self: Any, body: Any, at: Any, now: int) -> bool:
+        return seen.setdefault(at.name, is_to_go(self, body, at, now))
+
+    sweep._Sweep.is_to_go = broken  # type: ignore[method-assign]
+
+
+def resurrection() -> None:
+    """An update that finds no session makes it anew."""
+    update: Callable[..., Any] = store.DirectoryStore.update
+
+    def broken(self: Any, id: Any, fn: Any) -> Any:
+        try:
+            return update(self, id, fn)
+        except Gone:
+            anew = Session()
+            fn(anew)
+            self.insert(id, anew)
+            return anew
+
+    store.DirectoryStore.update = broken  # type: ignore[method-assign]
+
+
 FAULTS: Dict[str, Callable[[], None]] = {
     fault.__name__.replace("_", "-"): fault
-    for fault in (none, flock, wrong_slot, non_canonical, no_second_read, foreign_attributes)
+    for fault in (
+        none, flock, wrong_slot, non_canonical, no_second_read, foreign_attributes, descending, hasty_sweep, resurrection
+    )
 }
 
 if __name__ == "__main__":

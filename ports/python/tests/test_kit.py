@@ -26,6 +26,9 @@ CAUGHT = {
     "non-canonical": (["record/"], "VAL-1"),
     "no-second-read": (["readers/"], "READ-4"),
     "foreign-attributes": (["attributes/"], "VAL-14"),
+    "descending": (["locks/order/"], "LOCK-11"),
+    "hasty-sweep": (["locks/L11/extended/"], "COLL-1"),
+    "resurrection": (["locks/L11/swept-before-extended/"], "WRITE-10"),
 }
 
 

@@ -18,15 +18,24 @@ struct Plan {
     naming: &'static str,
     durability: &'static str,
     sessions: usize,
-    /// Processes of the implementation, and of the reference.
-    processes: [usize; 2],
+    /// How many processes of whom, in the order in which they begin.
+    processes: &'static [(Party, usize)],
     threads: u32,
     /// One part in so many of what was asked for.
     part: u32,
 }
 
-const ONE: Plan =
-    Plan { naming: "plain", durability: "process", sessions: 1, processes: [4, 4], threads: 1, part: 1 };
+const ONE: Plan = Plan {
+    naming: "plain",
+    durability: "process",
+    sessions: 1,
+    processes: &[(Party::Implementation, 4), (Party::Reference, 4)],
+    threads: 1,
+    part: 1,
+};
+
+/// Two of each.
+const TWO: &[(Party, usize)] = &[(Party::Implementation, 2), (Party::Reference, 2)];
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = |id: &str, what: &str, rules: &str, plan: Plan| {
@@ -49,32 +58,39 @@ pub(crate) fn cases() -> Vec<Case> {
             "increments/hashed",
             "two processes of each count in 8 sessions of a store of naming hashed",
             "LOCK-2 NAME-5 WRITE-10",
-            Plan { naming: "hashed", sessions: 8, processes: [2, 2], ..ONE },
+            Plan { naming: "hashed", sessions: 8, processes: TWO, ..ONE },
         ),
         case(
             "increments/power",
             "two processes of each count in 2 sessions of a store of durability power",
             "WRITE-4 WRITE-5 WRITE-10",
-            Plan { durability: "power", sessions: 2, processes: [2, 2], part: 10, ..ONE },
+            Plan { durability: "power", sessions: 2, processes: TWO, part: 10, ..ONE },
         ),
         case(
             "increments/threads",
             "two processes of each count in 8 sessions, with four threads each",
             "LOCK-7 LOCK-8 LOCK-9",
-            Plan { sessions: 8, processes: [2, 2], threads: 4, part: 2, ..ONE },
+            Plan { sessions: 8, processes: TWO, threads: 4, part: 2, ..ONE },
         )
         .needs(&["threads"]),
         case(
             "locks/L5/implementation-implementation",
             "two processes of the implementation count in one session",
             "LOCK-1 WRITE-10",
-            Plan { processes: [2, 0], ..ONE },
+            Plan { processes: &[(Party::Implementation, 2)], ..ONE },
         ),
+        // Who began is at work when the other one comes. The referees are in no pair: they write no records.
         case(
             "locks/L5/implementation-reference",
-            "a process of the implementation and one of the reference count in one session",
+            "a process of the implementation counts in a session, and one of the reference joins in",
             "LOCK-1 WRITE-10",
-            Plan { processes: [1, 1], ..ONE },
+            Plan { processes: &[(Party::Implementation, 1), (Party::Reference, 1)], ..ONE },
+        ),
+        case(
+            "locks/L5/reference-implementation",
+            "a process of the reference counts in a session, and one of the implementation joins in",
+            "LOCK-1 WRITE-10",
+            Plan { processes: &[(Party::Reference, 1), (Party::Implementation, 1)], ..ONE },
         ),
     ]
 }
@@ -84,9 +100,8 @@ fn count(bench: &Bench<'_>, plan: Plan) -> Outcome {
     let ids: Vec<SessionId> = ids().take(plan.sessions).collect();
     store.insert(&ids.iter().collect::<Vec<_>>())?;
     let times = bench.commands.increments.div_ceil(plan.part);
-    let [implementations, references] = plan.processes;
     let mut sides = Vec::new();
-    for (party, count) in [(Party::Implementation, implementations), (Party::Reference, references)] {
+    for &(party, count) in plan.processes {
         for _ in 0..count {
             sides.push(Side::new(bench, party, &store)?);
         }

@@ -20,26 +20,35 @@ use crate::{Error, Options, Session, SessionId, SessionStore};
 const KILLS: u64 = 15;
 const LASTS: Duration = Duration::from_millis(1500);
 
+/// Where each operation is synced, for which a disk may take its time.
+const LASTS_SYNCED: Duration = Duration::from_millis(800);
+
 /// How many requests a process is sent before it is killed.
 const SENT: usize = 40;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |id: &str, what: &str, rules: &str, run: fn(&mut Bench<'_>) -> Outcome| {
-        let what = format!("a process is killed while it {what}");
-        Case::new(format!("kills/{id}"), "12.1 Crashes", what, rules, &[Class::Writer], run)
-    };
-    vec![
-        case("update", "updates a session in place", "WRITE-3 WRITE-8 LOCK-3", |bench| updates(bench, false)),
-        case(
+    let mut cases = Vec::new();
+    for (durability, place) in [("process", ""), ("power", "power/")] {
+        let mut add = |id: &str, what: &str, rules: &str, run: fn(&mut Bench<'_>, &str) -> Outcome| {
+            let what = format!("a process is killed while it {what}, in a store of durability {durability}");
+            let id = format!("kills/{place}{id}");
+            let run = move |bench: &mut Bench<'_>| run(bench, durability);
+            cases.push(Case::new(id, "12.1 Crashes", what, rules, &[Class::Writer], run));
+        };
+        add("update", "updates a session in place", "WRITE-3 WRITE-8 LOCK-3", |bench, durability| {
+            updates(bench, durability, false)
+        });
+        add(
             "replace",
             "replaces a session's file by a larger and a smaller one",
             "WRITE-6 WRITE-12",
-            |bench| updates(bench, true),
-        ),
-        case("create", "creates sessions", "WRITE-11 WRITE-12 WRITE-15", creates),
-        case("delete", "deletes sessions", "DEL-1", deletes),
-        case("rotate", "rotates a session", "ROT-1 ROT-2 ROT-3", rotates),
-    ]
+            |bench, durability| updates(bench, durability, true),
+        );
+        add("create", "creates sessions", "WRITE-11 WRITE-12 WRITE-15", creates);
+        add("delete", "deletes sessions", "DEL-1", deletes);
+        add("rotate", "rotates a session", "ROT-1 ROT-2 ROT-3", rotates);
+    }
+    cases
 }
 
 /// One process after the other: each does one operation for certain, and many of which nobody knows how far they get.
@@ -50,19 +59,21 @@ struct Victims<'a> {
     /// How long it takes to answer all that it is sent.
     usual: Duration,
     begun: Instant,
+    lasts: Duration,
     kills: u64,
     temps: usize,
 }
 
 impl<'a> Victims<'a> {
-    fn new(bench: &'a Bench<'a>, store: &'a Store, seed: u64) -> Self {
+    fn new(bench: &'a Bench<'a>, store: &'a Store, durability: &str, seed: u64) -> Self {
         let (chance, begun) = (Chance::new(seed), Instant::now());
-        Victims { bench, store, chance, usual: Duration::ZERO, begun, kills: 0, temps: 0 }
+        let lasts = if durability == "power" { LASTS_SYNCED } else { LASTS };
+        Victims { bench, store, chance, usual: Duration::ZERO, begun, lasts, kills: 0, temps: 0 }
     }
 
     /// Four at least, however slow.
     fn is_enough(&self) -> bool {
-        self.kills >= KILLS || self.kills >= 4 && self.begun.elapsed() > LASTS
+        self.kills >= KILLS || self.kills >= 4 && self.begun.elapsed() > self.lasts
     }
 
     fn next(&self) -> Result<Side, Failure> {
@@ -171,10 +182,11 @@ fn update(id: &SessionId, filling: Option<usize>) -> Value {
 }
 
 /// With `growing`, each record needs a larger or a smaller file than the one before.
-fn updates(bench: &mut Bench<'_>, growing: bool) -> Outcome {
+fn updates(bench: &mut Bench<'_>, durability: &str, growing: bool) -> Outcome {
     let Some(id) = ids().next() else { return Ok(()) };
-    let store = Store::with(bench, &[&id])?;
-    let mut victims = Victims::new(bench, &store, 11);
+    let store = Store::new(bench, "plain", durability)?;
+    store.insert(&[&id])?;
+    let mut victims = Victims::new(bench, &store, durability, 11);
     // A replacement is synced, which takes its time.
     let sent = if growing { 8 } else { SENT };
     let filling = |number: usize| growing.then_some(if number.is_multiple_of(2) { 60_000 } else { 100 });
@@ -207,10 +219,10 @@ fn between(what: &str, found: i64, before: i64, answered: usize, sent: usize) ->
     })
 }
 
-fn creates(bench: &mut Bench<'_>) -> Outcome {
-    let store = Store::new(bench, "plain", "process")?;
+fn creates(bench: &mut Bench<'_>, durability: &str) -> Outcome {
+    let store = Store::new(bench, "plain", durability)?;
     let create = |n: i64| json!({ "op": "create", "changes": { "add": [["n", n.to_string()]] } });
-    let mut victims = Victims::new(bench, &store, 12);
+    let mut victims = Victims::new(bench, &store, durability, 12);
     let mut numbers = 1_i64..;
     // What there is for certain.
     let mut known: BTreeMap<String, i64> = BTreeMap::new();
@@ -247,10 +259,10 @@ fn creates(bench: &mut Bench<'_>) -> Outcome {
     Ok(())
 }
 
-fn deletes(bench: &mut Bench<'_>) -> Outcome {
-    let store = Store::new(bench, "plain", "process")?;
+fn deletes(bench: &mut Bench<'_>, durability: &str) -> Outcome {
+    let store = Store::new(bench, "plain", durability)?;
     let delete = |id: &SessionId| json!({ "op": "delete", "id": id.expose() });
-    let mut victims = Victims::new(bench, &store, 13);
+    let mut victims = Victims::new(bench, &store, durability, 13);
     let ids: Vec<SessionId> = ids().take(SENT + 1).collect();
     while !victims.is_enough() {
         let missing = sessions(&store)?;
@@ -278,15 +290,15 @@ fn deletes(bench: &mut Bench<'_>) -> Outcome {
     Ok(())
 }
 
-fn rotates(bench: &mut Bench<'_>) -> Outcome {
-    let store = Store::new(bench, "plain", "process")?;
+fn rotates(bench: &mut Bench<'_>, durability: &str) -> Outcome {
+    let store = Store::new(bench, "plain", durability)?;
     let Some(first) = ids().next() else { return Ok(()) };
     let mut session = Session::new();
     let set = session.insert("n", &0).and_then(|()| session.set_csrf("kit"));
     set.map_err(|error| own("set an attribute")(&error))?;
     store.put(&first, session)?;
     let rotate = json!({ "op": "rotate", "as": "session", "changes": { "add": [["n", "1"]] } });
-    let mut victims = Victims::new(bench, &store, 14);
+    let mut victims = Victims::new(bench, &store, durability, 14);
     while !victims.is_enough() {
         let found = sessions(&store)?;
         let Some((id, n)) = found.iter().max_by_key(|(_, n)| **n) else {

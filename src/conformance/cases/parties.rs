@@ -260,12 +260,22 @@ impl Side {
     /// What was asked is done without delay, now that `why`.
     pub(super) fn gets(&mut self, number: u64, why: &str) -> Result<Value, Failure> {
         let what = self.of(&format!("what was waiting ({why})"));
+        done(&what, self.answers(number, &what)?)
+    }
+
+    /// What was asked is refused without delay, now that `why`.
+    pub(super) fn gets_refusal(&mut self, number: u64, class: &str, why: &str) -> Outcome {
+        let what = self.of(&format!("what was waiting ({why})"));
+        refused(&what, class, self.answers(number, &what)?).map(drop)
+    }
+
+    fn answers(&mut self, number: u64, what: &str) -> Result<Answer, Failure> {
         match self.process.receive(number, Some(AT_ONCE)) {
             Err(Trouble::Hang(_)) => {
                 let limit = AT_ONCE.as_secs_f64();
-                failed(format!("{what}: expected that it is done within {limit} s, found that it is not"))
+                failed(format!("{what}: expected an answer within {limit} s, found none"))
             }
-            answer => done(&what, answer?),
+            answer => Ok(answer?),
         }
     }
 }
@@ -273,6 +283,11 @@ impl Side {
 /// Both kinds of raw locks are refused: `why`.
 pub(super) fn referees_denied(referees: &mut [Side], id: &SessionId, why: &str) -> Outcome {
     referees.iter_mut().try_for_each(|referee| referee.denied(id, "referee", why))
+}
+
+/// Whether a party is a referee, which takes locks and does nothing else.
+pub(super) fn is_referee(party: Party) -> bool {
+    matches!(party, Party::RefereeProcess | Party::RefereeOfd)
 }
 
 /// The two referees.

@@ -41,6 +41,7 @@ fn case(vector: &'static Value) -> Vec<Case> {
             .map(str::to_owned)
             .collect(),
         classes: READERS.to_vec(),
+        also: None,
         features: Vec::new(),
         run: Box::new(move |bench| run(bench, vector)),
     };

@@ -3,19 +3,16 @@
 use std::fs;
 
 use crate::check::{Finding, findings_in};
-use crate::record::{KEYS, decode_record, encode_record};
+use crate::record::envelope::{self, Envelope};
+use crate::record::{KEYS, cbor, decode_record, encode_record};
 use crate::{Durability, Marker, Naming, Session, SessionRef};
 use ciborium::Value as Cbor;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::super::vectors::hex;
 use super::changes::Changes;
 use super::request::{Done, Fail, Request, key, number, text};
 use super::typed;
-
-const TAG_CBOR: u64 = 55_799;
-const TAG_SESD: u64 = 0x5345_5344;
 
 pub(super) fn decode(request: &Request) -> Done<Value> {
     let path = request.text("path")?;
@@ -62,14 +59,7 @@ fn bare(members: &Value) -> Done<Vec<u8>> {
     }
     let mut body = Cbor::Map(entries.into_iter().map(|(key, value)| (Cbor::Text(key), value)).collect());
     sort(&mut body);
-    let parts = [Cbor::from(1), Cbor::Array(vec![]), Cbor::from(2), Cbor::Bytes(bytes_of(&body)?)];
-    let mut record = vec![0xd9, 0xd9, 0xf7, 0xda, 0x53, 0x45, 0x53, 0x44, 0x85];
-    for part in &parts {
-        record.extend(bytes_of(part)?);
-    }
-    let digest = Sha256::digest(&record);
-    record.extend(bytes_of(&Cbor::Bytes(digest.to_vec()))?);
-    Ok(record)
+    Ok(envelope::build(2, &bytes_of(&body)?))
 }
 
 fn bytes_of(value: &Cbor) -> Done<Vec<u8>> {
@@ -88,8 +78,7 @@ fn sort(value: &mut Cbor) {
                 sort(value);
             }
             entries.sort_by(|(a, _), (b, _)| {
-                let (a, b) = (a.as_text().unwrap_or_default(), b.as_text().unwrap_or_default());
-                (a.len(), a).cmp(&(b.len(), b))
+                cbor::key_order(a.as_text().unwrap_or_default(), b.as_text().unwrap_or_default())
             });
         }
         _ => {}
@@ -99,12 +88,9 @@ fn sort(value: &mut Cbor) {
 /// The entries of a session that the crate keeps but does not show: its record has them.
 pub(super) fn other(session: &Session) -> Done<Vec<(Cbor, Cbor)>> {
     let bad = || Fail::Bad("the crate has encoded what is no record".to_owned());
-    let parse = |bytes: &[u8]| ciborium::from_reader::<Cbor, _>(bytes).map_err(|_| bad());
-    let Cbor::Tag(TAG_CBOR, inner) = parse(&encode_record(2, session)?)? else { return Err(bad()) };
-    let Cbor::Tag(TAG_SESD, inner) = *inner else { return Err(bad()) };
-    let Cbor::Array(parts) = *inner else { return Err(bad()) };
-    let body = parts.get(3).and_then(Cbor::as_bytes).ok_or_else(bad)?;
-    let Cbor::Map(entries) = parse(body)? else { return Err(bad()) };
+    let record = encode_record(2, session)?;
+    let (from, to) = Envelope::read(&record).map_err(|_| bad())?.body;
+    let Ok(Cbor::Map(entries)) = ciborium::from_reader(&record[from..to]) else { return Err(bad()) };
     let is_other = |key: &Cbor| key.as_text().is_some_and(|key| !KEYS.contains(&key));
     Ok(entries.into_iter().filter(|(key, _)| is_other(key)).collect())
 }

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from . import __version__, typed
 from .body import judge
 from .cbor import Fault
-from .errors import Busy, Corrupt, Error, InvalidId
+from .errors import Busy, Corrupt, Error, InvalidId, NotAStore
 from .locks import Held
 from .making import make_store
 from .names import HASHED, Key, check_id, classify
@@ -164,7 +164,8 @@ class Driver:
         return {"record": build(int(request["seq"]), body).hex()}
 
     def op_init(self, request: Object) -> Object:
-        make_store(request["dir"], request["naming"], request["durability"])
+        if not make_store(request["dir"], request["naming"], request["durability"]):
+            raise NotAStore("there is a store already", "DIR-3", 0)
         return {}
 
     # --- with a store
@@ -233,7 +234,7 @@ class Driver:
     def op_sweep(self, request: Object) -> Object:
         idle = request.get("idle_ms")
         swept = self.store(request).sweep(None if idle is None else int(idle) / 1000)
-        return {"deleted": str(swept.deleted), "failed": str(swept.failed)}
+        return {"deleted": str(swept.deleted), "failed": str(swept.failed + swept.other_failed)}
 
     def op_lock(self, request: Object) -> Object:
         wait = request.get("wait_ms")

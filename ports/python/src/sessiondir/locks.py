@@ -224,7 +224,7 @@ class LockTable:
             except OSError as error:
                 failure = error
         if failure is not None:
-            if shared and failure.errno not in (errno.EMFILE, errno.ENFILE):
+            if shared and failure.errno in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS):
                 raise _NoLockFile()
             raise _open_error(failure, name)
         status = os.fstat(fd)
@@ -238,8 +238,6 @@ class LockTable:
             return entry
         if not stat.S_ISREG(status.st_mode):
             os.close(fd)
-            if shared:
-                raise _NoLockFile()
             raise Io("the lock file %s is no regular file" % name, "LOCK-13")
         entry = self._files[key] = _LockFile(key, fd, writable)
         return entry

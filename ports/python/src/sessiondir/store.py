@@ -380,6 +380,7 @@ class DirectoryStore:
         if not self._moves(body, now):
             return False
         with self._lock(directory, at.key):
+            now = self._now()
             with self._read_locked(directory, marker, at, now) as current:
                 if not self._moves(current.body, now):
                     return False

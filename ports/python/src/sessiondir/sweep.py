@@ -73,6 +73,7 @@ class _Sweep:
             self.kept += 1
             return
         with store._lock(directory, at.key) as held:
+            now = store._now()
             current = read_for_change(directory, at.name, at.key, marker.naming, marker.durability)
             if current is None:
                 gone = store._lstat(directory, at) is None

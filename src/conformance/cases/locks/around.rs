@@ -2,30 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::super::super::bench::{Bench, Party};
-use super::super::super::case::{Case, Class, Failure, Outcome, ensure, failed, refused};
+use super::super::super::case::{Case, Class, Failure, Outcome, ensure, failed, refused, same};
 use super::super::parties::{
-    AT_ONCE, Side, Store, first, n_of, one_lock_file, own, referees, referees_denied, slot, two_lock_files,
-    write_slot,
+    AT_ONCE, Side, Store, n_of, one_lock_file, own, referees, referees_denied, two_lock_files, write_slot,
 };
 use crate::{Session, UnixMillis};
 
 pub(super) fn cases() -> Vec<Case> {
     const WRITER: &[Class] = &[Class::Writer];
     let mut cases = vec![
-        Case::new(
-            "locks/L11/implementation",
-            "10.9 Expiring",
-            "a session whose expiry is extended between a sweep's look and its lock lives",
-            "COLL-1",
-            &[Class::Collector],
-            l11,
-        ),
         Case::new(
             "locks/flock",
             "9.1 The lock of a session",
@@ -49,6 +43,14 @@ pub(super) fn cases() -> Vec<Case> {
             "LOCK-4",
             WRITER,
             untouched,
+        ),
+        Case::new(
+            "locks/swept",
+            "10.9 Expiring",
+            "a sweep counts what it leaves because of a lock: sessions and temps",
+            "COLL-3 COLL-4",
+            &[Class::Collector],
+            swept,
         ),
         Case::new(
             "locks/last-round",
@@ -84,6 +86,20 @@ pub(super) fn cases() -> Vec<Case> {
             move |bench| busy(bench, wait),
         ));
     }
+    for op in ["update", "touch"] {
+        let id = format!("locks/now/{op}");
+        let description =
+            format!("`{op}` of a session that expires while its lock is waited for finds it gone");
+        cases.push(Case::new(id, "8 Time", description, "TIME-3", WRITER, move |bench| expires(bench, op)));
+    }
+    for (kind, make) in others() {
+        let id = format!("locks/no-file/{kind}");
+        let description =
+            format!("a {kind} has the lock file's name: nothing is changed, and what is whole is read");
+        cases.push(Case::new(id, "9.2 Error numbers", description, "LOCK-13 READ-6", WRITER, move |bench| {
+            no_file(bench, make)
+        }));
+    }
     for op in ["update", "save", "touch", "delete", "rotate"] {
         let id = format!("locks/held/{op}");
         let description = format!("`{op}` does nothing while another holds the session's lock");
@@ -116,43 +132,6 @@ fn l10(bench: &Bench<'_>, holder: Party) -> Outcome {
         ensure(count == 2, || format!("`list` while a lock is held: expected 2 sessions, found {count}"))?;
     }
     b.unlock(&x, "one")
-}
-
-/// The kit itself extends it, under the referee's lock.
-fn l11(bench: &mut Bench<'_>) -> Outcome {
-    const EXPIRES: u64 = 1_750_000_000_000;
-    let (x, _) = one_lock_file();
-    let store = Store::new(bench, "plain", "process")?;
-    let time = |millis| UnixMillis::from_millis(millis).ok_or_else(|| own("make a time")(&millis));
-    let mut session = Session::at(time(EXPIRES - 100_000)?, time(EXPIRES - 100_000)?);
-    session.set_expires(Some(time(EXPIRES)?));
-    store.put(&x, session)?;
-    let held = first(&Session::at(time(EXPIRES - 100_000)?, time(EXPIRES - 100_000)?), &x);
-    let mut longer = held.clone();
-    longer.set_expires(Some(time(EXPIRES + 3_600_000)?));
-    let extended = longer.next(&held, time(EXPIRES - 50_000)?);
-    let mut referee = Side::new(bench, Party::RefereeProcess, &store)?;
-    let mut a = Side::new(bench, Party::Implementation, &store)?;
-    referee.lock(&x, "one")?;
-    let asked = a.process.send(json!({ "op": "sweep", "now": (EXPIRES + 60_000).to_string() }));
-    // One that does not wait leaves the session, which is as good.
-    a.process.waits(asked, Duration::from_millis(400))?;
-    let file = File::options().write(true).open(store.path(&x));
-    let file = file.map_err(|error| {
-        Failure::Failed(format!("another holds the lock: expected that the session stays, found {error}"))
-    })?;
-    write_slot(&file, &slot(&extended, 3, 4096)?, 3)?;
-    referee.unlock(&x, "one")?;
-    let swept = a.gets(asked, "the lock is free")?;
-    ensure(swept["deleted"] == "0", || {
-        format!("`sweep`: expected 0 deleted, as the session lives, found {}", swept["deleted"])
-    })?;
-    ensure(store.path(&x).exists(), || {
-        "a session whose expiry was extended before the sweep had its lock: expected that it is there, found that it \
-         is not"
-            .to_owned()
-    })?;
-    store.is_sound()
 }
 
 fn flock(bench: &mut Bench<'_>) -> Outcome {
@@ -325,6 +304,93 @@ fn under_lock(bench: &Bench<'_>, op: &str) -> Outcome {
             "`{op}` after the lock was free: expected that it changed something, found the directory as it was"
         )
     })?;
+    store.is_sound()
+}
+
+/// By the system's clock: the driver is told no other time.
+fn expires(bench: &Bench<'_>, op: &str) -> Outcome {
+    const AHEAD: u64 = 1000;
+    let (x, _) = one_lock_file();
+    let store = Store::new(bench, "plain", "process")?;
+    let mut a = Side::new(bench, Party::Implementation, &store)?;
+    let mut referee = Side::new(bench, Party::RefereeOfd, &store)?;
+    let begun = Instant::now();
+    let now = UnixMillis::now().as_millis();
+    let time = |millis| UnixMillis::from_millis(millis).ok_or_else(|| own("make a time")(&millis));
+    // So long ago that a touch has to write.
+    let mut session = Session::at(time(now - 600_000)?, time(now - 600_000)?);
+    session.set_expires(Some(time(now + AHEAD)?));
+    store.put(&x, session)?;
+    referee.lock(&x, "one")?;
+    let request = match op {
+        "update" => json!({ "op": op, "id": x.expose(), "changes": { "add": [["n", "1"]] } }),
+        _ => json!({ "op": op, "id": x.expose() }),
+    };
+    let asked = a.process.send(request);
+    a.still_waits(asked, "another holds the lock, and the session is there")?;
+    thread::sleep(Duration::from_millis(AHEAD + 100).saturating_sub(begun.elapsed()));
+    referee.unlock(&x, "one")?;
+    a.gets_refusal(asked, "gone", "the lock is free, and the session has expired")
+}
+
+type Make = fn(&Path) -> io::Result<()>;
+
+/// What is no regular file.
+fn others() -> [(&'static str, Make); 3] {
+    [
+        ("link", |path| symlink("../other", path)),
+        ("directory", |path| fs::create_dir(path)),
+        ("FIFO", |path| {
+            Ok(nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR)?)
+        }),
+    ]
+}
+
+fn no_file(bench: &Bench<'_>, make: Make) -> Outcome {
+    let (x, y) = one_lock_file();
+    let store = Store::with(bench, &[&x, &y])?;
+    let mut torn = store.bytes(&y)?;
+    torn[60] ^= 1;
+    let path = store.lock_path(&x);
+    fs::write(store.path(&y), torn)?;
+    fs::remove_file(&path)?;
+    make(&path)?;
+    let before = sessions(&store)?;
+    let mut a = Side::new(bench, Party::Implementation, &store)?;
+    let loaded = a.ok(json!({ "op": "load", "id": x.expose() }))?;
+    n_of(&loaded["session"])?;
+    a.refused("io", json!({ "op": "update", "id": x.expose(), "changes": { "add": [["n", "1"]] } }))?;
+    a.refused("io", json!({ "op": "delete", "id": x.expose() }))?;
+    // It would have to be read under the lock.
+    a.refused("io", json!({ "op": "load", "id": y.expose() }))?;
+    ensure(sessions(&store)? == before && !path.is_file(), || {
+        "expected that the directory is as it was, found that it changed".to_owned()
+    })
+}
+
+fn swept(bench: &mut Bench<'_>) -> Outcome {
+    let ((x, _), (_, z)) = (one_lock_file(), two_lock_files());
+    let store = Store::with(bench, &[&z])?;
+    let time = UnixMillis::from_millis(1_750_000_000_000).ok_or_else(|| own("make a time")(&"none"))?;
+    let mut session = Session::at(time, time);
+    session.set_expires(Some(time));
+    store.put(&x, session)?;
+    let temp = store.dir.join(format!(".tmp.{}", x.expose()));
+    fs::write(&temp, [])?;
+    let mut a = Side::waiting(bench, Party::Implementation, &store, 100)?;
+    let mut referee = Side::new(bench, Party::RefereeProcess, &store)?;
+    referee.lock(&x, "one")?;
+    for expected in [json!({ "deleted": "0", "failed": "2" }), json!({ "deleted": "1", "failed": "0" })] {
+        let found = a.ok(json!({ "op": "sweep" }))?;
+        same("`sweep` of an expired session and a temp of one lock", &expected, &found)?;
+        let is_there = expected["deleted"] == "0";
+        ensure(store.path(&x).exists() == is_there && temp.exists() == is_there, || {
+            format!("`sweep` with {expected}: the session or the temp is not as this says")
+        })?;
+        if is_there {
+            referee.unlock(&x, "one")?;
+        }
+    }
     store.is_sound()
 }
 

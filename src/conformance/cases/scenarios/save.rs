@@ -185,9 +185,25 @@ fn conflicts(group: &mut Group) {
             happens(scene)?;
             scene.look()?;
             scene.refuses(bench, "conflict", save(NOW, &set_n(2)))?;
+            scene.refuses(bench, "conflict", save(NOW, &json!({})))?;
             scene.unchanged()
         });
     }
+    group.add(
+        "expired-and-saved-since",
+        ONE,
+        "what is expired is gone, whoever has saved it",
+        "WRITE-1",
+        |bench, scene| {
+            scene.session(&scene.content().full(), 2)?;
+            scene.open(bench)?;
+            loaded(bench)?;
+            scene.session(&scene.content().full().number("rev", 9).number("expires", NOW), 3)?;
+            scene.look()?;
+            scene.refuses(bench, "gone", save(NOW, &set_n(2)))?;
+            scene.unchanged()
+        },
+    );
     group.add(
         "touched-since",
         BOTH,
