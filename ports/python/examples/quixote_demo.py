@@ -38,6 +38,10 @@ Counter is at %d.
 
 
 class DemoSession(Session):
+    # Not in __init__, which is not called when a session is loaded: another program's may lack them.
+    counter = 0
+    keep = False
+
     def __init__(self, id):
         Session.__init__(self, id)
         self.counter = 0
