@@ -71,8 +71,8 @@ async fn list(State(site): State<Arc<Site>>, session: RequestSession) -> Result<
     let listed = site.with_store(move |site, store| listing(site, store, own.as_ref(), &csrf)).await;
     let Listing { rows, shown, files } = listed?;
     let body = format_args!(
-        "<p class=\"fact\">{files} in {}; {shown} shown.</p>\n<div class=\"wide\"><table>\n\
-         <thead><tr><th>session<th>user<th>age<th>idle<th>data<th>file<th>&nbsp;</thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
+        "<p class=\"fact\">{files} sessions in {}; {shown} shown.</p>\n<div class=\"wide\"><table>\n\
+         <thead><tr><th>session<th>user<th>age<th>idle<th class=\"number\">data<th class=\"number\">file<th>&nbsp;</thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
          <p class=\"hint\">An ID is a credential; sessions go by the digits that the command <code>sessiondir list</code> shows. \
          Sizes are bytes; a file has room for two records.</p>",
         Escaped(site.directory.display())

@@ -23,8 +23,7 @@ pub(crate) fn pages() -> Router<Arc<Site>> {
 }
 
 async fn index(State(site): State<Arc<Site>>, session: RequestSession) -> Result<Html<String>, Error> {
-    // An ID is a credential, and pages do not show one. But it is what this page is for.
-    let id = session.id()?.map_or("None".to_owned(), |id| id.expose().to_owned());
+    let id = id(&session).await?;
     let counter = counter(&session)?;
     let id = Escaped(id);
     Ok(page::page_of(
@@ -38,6 +37,15 @@ async fn index(State(site): State<Arc<Site>>, session: RequestSession) -> Result
              <p class=\"hint\">Before “assign session” nothing is stored, and nothing counts. What ends in an error is not done.</p>"
         ),
     ))
+}
+
+/// The ID as it is to be shown. It is a credential, and pages do not show one; but it is what this demo is for.
+pub(crate) async fn id(session: &RequestSession) -> Result<String, Error> {
+    if session.id()?.is_some_and(|id| id.is_legacy()) {
+        // The end of the request would give it a new ID, and the page would show the old one.
+        session.save().await?;
+    }
+    Ok(session.id()?.map_or("None".to_owned(), |id| id.expose().to_owned()))
 }
 
 /// Before this, nothing is stored and there is no ID.

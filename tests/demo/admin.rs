@@ -175,6 +175,6 @@ fn it_lists_the_first_200_and_what_is_damaged() {
     }
     let page = browser.see(&demo, "/admin");
     // With the operator's own, which the first look at the page has made.
-    assert!(page.text.contains("212 in ") && page.text.contains("; 200 shown."), "{page:?}");
+    assert!(page.text.contains("212 sessions in ") && page.text.contains("; 200 shown."), "{page:?}");
     assert_eq!(page.text.matches("<tr").count(), 201);
 }

@@ -19,6 +19,8 @@ struct Chromium {
     driver: Killed,
     port: u16,
     session: String,
+    /// What the browser, which is killed, leaves behind.
+    _tmp: tempfile::TempDir,
 }
 
 impl Chromium {
@@ -32,11 +34,12 @@ impl Chromium {
         }
         let mut command = Command::new("chromedriver");
         // A group of its own: the browser's processes are to end with it.
-        command.arg("--port=0").process_group(0);
+        let tmp = tempfile::tempdir().expect("a directory");
+        command.arg("--port=0").env("TMPDIR", tmp.path()).process_group(0);
         let (driver, line) = start(&mut command, "started successfully on port");
         let port = line.rsplit(' ').next().and_then(|port| port.trim().trim_end_matches('.').parse().ok());
         let port = port.unwrap_or_else(|| panic!("no port in {line:?}"));
-        let mut chromium = Chromium { driver, port, session: String::new() };
+        let mut chromium = Chromium { driver, port, session: String::new(), _tmp: tmp };
         // It runs as root in containers, with little shared memory.
         let options = json!({"args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=900,700"]});
         let wanted = json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}});
