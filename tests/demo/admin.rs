@@ -117,7 +117,9 @@ fn it_deletes_one() {
 fn it_logs_a_user_out_everywhere() {
     let (tmp, demo, mut browser) = admin();
     let mut ada = [Browser::default(), Browser::default(), Browser::default()];
-    ada.iter_mut().for_each(|browser| browser.login(&demo, "ada"));
+    for browser in &mut ada {
+        browser.login(&demo, "ada");
+    }
     Browser::default().login(&demo, "bob");
     let store = DirectoryStore::open(tmp.path()).expect("the store");
     let mut bytes = Session::new();

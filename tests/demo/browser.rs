@@ -1,4 +1,4 @@
-//! The pages in Chromium, driven over WebDriver. Where there is no chromedriver this is not tested, and says so.
+//! The pages in Chromium, driven over `WebDriver`. Where there is no chromedriver this is not tested, and says so.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Browser, Demo, Killed, TIMEOUT, raw, start, stored};
 
-/// The name under which WebDriver hands out elements.
+/// The name under which `WebDriver` hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 struct Chromium {
@@ -112,7 +112,7 @@ impl Chromium {
         }
     }
 
-    /// What a script finds out about the page; the page's policy does not bind WebDriver.
+    /// What a script finds out about the page; the page's policy does not bind `WebDriver`.
     #[track_caller]
     fn script(&self, script: &str) -> Value {
         self.command("POST", "execute/sync", &json!({"script": script, "args": []}))

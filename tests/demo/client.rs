@@ -35,9 +35,11 @@ pub(crate) fn program() -> PathBuf {
 /// When something below `directory` was last changed.
 fn newest(directory: &Path) -> SystemTime {
     let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
-    let times = entries.map(|entry| match entry.file_type().expect("a type").is_dir() {
-        true => newest(&entry.path()),
-        false => entry.metadata().and_then(|about| about.modified()).expect("a time"),
+    let times = entries.map(|entry| {
+        if entry.file_type().expect("a type").is_dir() {
+            return newest(&entry.path());
+        }
+        entry.metadata().and_then(|about| about.modified()).expect("a time")
     });
     times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
