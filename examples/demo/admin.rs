@@ -87,7 +87,7 @@ fn listing(
     csrf: &str,
 ) -> StoreResult<Listing> {
     // Two passes, the first without reading a file: a store may have millions.
-    let files = store.references()?.filter(Result::is_ok).count();
+    let files = store.references()?.flatten().count();
     let mut listing = Listing { rows: String::new(), shown: 0, files };
     let now = UnixMillis::now();
     for read in store.iter_sessions()?.take(MOST) {

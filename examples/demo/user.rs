@@ -66,7 +66,9 @@ fn diagnostic(out: &mut String, value: &Value) {
         Value::Text(text) => _ = write!(out, "{text:?}"),
         Value::Bytes(bytes) => {
             out.push_str("h'");
-            bytes.iter().for_each(|byte| _ = write!(out, "{byte:02x}"));
+            for byte in bytes {
+                _ = write!(out, "{byte:02x}");
+            }
             out.push('\'');
         }
         Value::Array(members) => {
