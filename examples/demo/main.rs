@@ -91,7 +91,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let resolved = (host.as_str(), port).to_socket_addrs();
     let resolved = resolved.map_err(|error| format!("--host {host}: {error}"))?;
     let mut addresses: Vec<SocketAddr> = resolved.collect();
-    if admin && !addresses.iter().all(|address| address.ip().is_loopback()) {
+    if admin && !addresses.iter().all(|address| is_loopback(address.ip())) {
         return Err(format!("--admin is for loopback only, and --host {host} is not").into());
     }
     // Of `localhost` the address that everybody tries.
