@@ -70,16 +70,15 @@ pub(crate) fn enter() -> Result<()> {
     if IN_UPDATE.get() { Err(Error::Reentrant) } else { Ok(()) }
 }
 
-/// Runs a user's code, under a lock as a rule; whatever becomes of it, the thread is out of it afterwards.
+/// Runs a user's code, under a lock as a rule; whatever becomes of it, the thread is afterwards where it was before.
 pub(crate) fn run<T>(code: impl FnOnce() -> T) -> T {
-    struct Leave;
+    struct Leave(bool);
     impl Drop for Leave {
         fn drop(&mut self) {
-            IN_UPDATE.set(false);
+            IN_UPDATE.set(self.0);
         }
     }
-    IN_UPDATE.set(true);
-    let _leave = Leave;
+    let _leave = Leave(IN_UPDATE.replace(true));
     code()
 }
 

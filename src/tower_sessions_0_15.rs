@@ -30,6 +30,7 @@
 //! - What JSON cannot say (byte strings, NaN, infinities), stored by another program, is not shown, and stays when the
 //!   session is saved. Integers beyond 2^63-1 cannot be stored.
 //! - What a session holds beside its attributes (user, tokens) is not shown either, and stays.
+//! - `cycle_id` is a creation and a deletion to a store: what is not shown does not come along.
 //!
 //! [tower-sessions]: https://docs.rs/tower-sessions/0.15
 

@@ -5,7 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use crate::error::ValueError;
-use crate::record::Session;
+use crate::record::{Session, TOKENS_MAX};
 use crate::time::UnixMillis;
 
 /// Done on what is stored when the request commits, under the lock, and maybe more than once.
@@ -58,6 +58,11 @@ impl Changes {
         self.user = Some(user);
     }
 
+    /// Takes the user out of them, to be put in again later.
+    pub(super) fn take_user(&mut self) -> Option<User> {
+        self.user.take()
+    }
+
     /// What was done to this attribute before is of no account after a `Set` or a `Remove`.
     pub(super) fn attribute(&mut self, key: &str, step: Step) {
         let steps = self.attributes.entry(key.to_owned()).or_default();
@@ -73,7 +78,11 @@ impl Changes {
         self.attributes.clear();
     }
 
+    /// Of more than a session can have the oldest goes.
     pub(super) fn push_token(&mut self, token: String) {
+        if self.tokens.len() == TOKENS_MAX {
+            self.tokens.remove(0);
+        }
         self.tokens.push(token);
     }
 
@@ -103,11 +112,6 @@ impl Changes {
         self.idle.is_some()
     }
 
-    /// The form tokens that the request has made.
-    pub(super) fn tokens(&self) -> &[String] {
-        &self.tokens
-    }
-
     /// The CSRF token, if the request has made it.
     pub(super) fn csrf(&self) -> Option<&str> {
         self.csrf.as_deref()
@@ -122,6 +126,12 @@ impl Changes {
         }
         if self.cleared {
             session.clear();
+        }
+        // First what makes room.
+        for (key, steps) in &self.attributes {
+            if matches!(steps.as_slice(), [Step::Remove, ..]) {
+                session.remove(key);
+            }
         }
         for (key, steps) in &mut self.attributes {
             for step in steps {

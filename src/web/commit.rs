@@ -2,8 +2,9 @@
 
 use super::changes::User;
 use super::error::Error;
-use super::state::{Base, CookieChange, Pending, Shared, is_legacy};
+use super::state::{Base, CookieChange, Pending, Shared, Shown, is_legacy};
 use crate::error::{Error as StoreError, Result as StoreResult};
+use crate::locks;
 use crate::names::SessionRef;
 use crate::record::Session;
 use crate::time::UnixMillis;
@@ -29,7 +30,8 @@ pub enum Outcome {
     Rotated,
     /// It was deleted.
     Ended,
-    /// It was deleted by somebody else since it was loaded, and stays so. The changes are dropped.
+    /// It was deleted by somebody else since it was loaded, and stays so, or has got another ID before. The changes are
+    /// dropped.
     Vanished,
     /// Somebody else is logged in since it was loaded. The changes are dropped.
     UserChanged,
@@ -42,29 +44,36 @@ pub(super) struct Commit<'a> {
     pub(super) base: Base,
     pub(super) now: Session,
     pub(super) pending: Pending,
-    pub(super) csrf_shown: bool,
+    pub(super) shown: Shown,
     pub(super) cookie: CookieChange,
     /// The response's headers are gone: nobody can be told of a new ID.
     pub(super) late: bool,
+    /// The request has succeeded. Before that no ID is changed, as it may fail yet, and then tells its browser nothing.
+    pub(super) last: bool,
 }
 
 impl Commit<'_> {
     pub(super) fn run(&mut self) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::Unused;
+        let mut outcome = match self.base.clone() {
+            Base::Unknown => Outcome::Unused,
+            Base::Moved if self.pending.changes.is_empty() => Outcome::Unused,
+            Base::Moved => Outcome::Vanished,
+            Base::Fresh if self.pending.changes.is_empty() || !self.now.has_info() => Outcome::Unused,
+            Base::Fresh => self.create()?,
+            Base::Stored(base) => match base.reference() {
+                Some(reference) => self.commit(&base, reference)?,
+                None => self.create()?,
+            },
+        };
+        // After what takes its place is stored: if that cannot be, the old session is as it was.
         while let Some(ended) = self.pending.ended.last() {
             self.shared.store.delete(ended)?;
             self.pending.ended.pop();
-            outcome = Outcome::Ended;
+            if outcome == Outcome::Unused {
+                outcome = Outcome::Ended;
+            }
         }
-        match self.base.clone() {
-            Base::Unknown => Ok(outcome),
-            Base::Fresh if self.pending.changes.is_empty() || !self.now.has_info() => Ok(outcome),
-            Base::Fresh => self.create(),
-            Base::Stored(base) => match base.reference() {
-                Some(reference) => self.commit(&base, reference),
-                None => self.create(),
-            },
-        }
+        Ok(outcome)
     }
 
     fn create(&mut self) -> Result<Outcome, Error> {
@@ -72,7 +81,8 @@ impl Commit<'_> {
             return Err(Error::Committed);
         }
         let config = &self.shared.config;
-        let mut session = self.now.clone();
+        let mut session = Session::at(self.now.created(), self.now.accessed());
+        locks::run(|| self.pending.changes.apply(&mut session))?;
         if let Some(addr) = self.addr {
             // One that the format cannot hold is left out.
             let _ = session.set_addr(addr);
@@ -80,21 +90,34 @@ impl Commit<'_> {
         if !self.pending.changes.sets_expires() {
             session.set_expires(config.end(UnixMillis::now()));
         }
-        config.set_idle(&mut session);
+        if !self.pending.changes.sets_idle() {
+            session.set_idle(config.idle_of(&session))?;
+        }
         let id = self.shared.store.create(&mut session)?;
         self.cookie = CookieChange::Set(id);
         Ok(self.stored(session, Outcome::Created))
     }
 
     fn commit(&mut self, base: &Session, reference: &SessionRef) -> Result<Outcome, Error> {
-        let nothing = self.pending.changes.is_empty();
-        if nothing && !base.has_info() && self.delete_if_bare(reference)? {
-            return Ok(Outcome::Ended);
+        let logs_in = self.shared.config.rotate_at_login && self.is_login(base);
+        let rotates = self.pending.rotate || is_legacy(base) || logs_in;
+        if rotates && self.last && !self.late {
+            return self.rotate(base, reference);
         }
-        let is_new_login = self.shared.config.rotate_at_login && self.is_login(base);
-        if (self.pending.rotate || is_legacy(base) || is_new_login) && !self.late {
-            self.rotate(base, reference)
-        } else if nothing {
+        // The new user waits for the new ID.
+        let user = if logs_in { self.pending.changes.take_user() } else { None };
+        let rotate = self.pending.rotate;
+        let outcome = self.keep_id(base, reference);
+        self.pending.rotate = rotate;
+        if let Some(user) = user {
+            self.pending.changes.set_user(user);
+        }
+        outcome
+    }
+
+    /// Commits under the ID that the session has.
+    fn keep_id(&mut self, base: &Session, reference: &SessionRef) -> Result<Outcome, Error> {
+        if self.pending.changes.is_empty() {
             Ok(self.touch(base, reference))
         } else if self.shared.config.strict {
             self.save(base, reference)
@@ -115,13 +138,7 @@ impl Commit<'_> {
         }
         match self.shared.store.touch(reference) {
             Ok(true) => {
-                // So that the cookie lives on with the session.
-                if self.shared.config.max_age.is_some()
-                    && self.cookie == CookieChange::Keep
-                    && let Some(id) = base.id()
-                {
-                    self.cookie = CookieChange::Set(id.clone());
-                }
+                self.renew_cookie(base);
                 Outcome::Touched
             }
             Ok(false) => Outcome::Unchanged,
@@ -130,6 +147,16 @@ impl Commit<'_> {
                 log::warn!("an access was not noted: {error}");
                 Outcome::Unchanged
             }
+        }
+    }
+
+    /// The access was noted: a cookie that has an age lives on with its session.
+    fn renew_cookie(&mut self, session: &Session) {
+        if self.shared.config.max_age.is_some()
+            && self.cookie == CookieChange::Keep
+            && let Some(id) = session.id()
+        {
+            self.cookie = CookieChange::Set(id.clone());
         }
     }
 
@@ -146,19 +173,11 @@ impl Commit<'_> {
                 None => self.change(base, current),
             }
         });
-        if let Some(outcome) = dropped {
-            return Ok(outcome);
-        }
         match stored {
+            _ if dropped.is_some() => Ok(dropped.unwrap_or(Outcome::Vanished)),
             Err(StoreError::Gone { .. }) => Ok(Outcome::Vanished),
             Err(error) => Err(error.into()),
-            Ok(stored) if !stored.has_info() && self.delete_if_bare(reference)? => Ok(Outcome::Ended),
-            // Somebody else has made the same changes.
-            Ok(stored) if stored.rev() == before => {
-                let outcome = self.touch(&stored, reference);
-                Ok(self.stored(stored, outcome))
-            }
-            Ok(stored) => Ok(self.stored(stored, Outcome::Saved)),
+            Ok(stored) => Ok(self.saved(stored, before, reference)),
         }
     }
 
@@ -170,17 +189,48 @@ impl Commit<'_> {
             Err(StoreError::Gone { .. }) => Ok(Outcome::Vanished),
             Err(StoreError::Conflict { .. }) => Err(Error::Conflict),
             Err(error) => Err(error.into()),
-            Ok(()) if !session.has_info() && self.delete_if_bare(reference)? => Ok(Outcome::Ended),
-            Ok(()) => Ok(self.stored(session, Outcome::Saved)),
+            Ok(()) => Ok(self.saved(session, base.rev(), reference)),
         }
+    }
+
+    /// After the changes of a session whose revision was `before` them.
+    fn saved(&mut self, stored: Session, before: u64, reference: &SessionRef) -> Outcome {
+        if !stored.has_info() {
+            match self.delete_if_bare(reference) {
+                Ok(true) => return Outcome::Ended,
+                Ok(false) => {}
+                // The changes are stored, and an empty session expires soon.
+                Err(error) => log::warn!("an empty session was not deleted: {error}"),
+            }
+        }
+        // Somebody else may have made the same changes.
+        let outcome = if stored.rev() == before {
+            self.touch(&stored, reference)
+        } else {
+            self.renew_cookie(&stored);
+            Outcome::Saved
+        };
+        self.stored(stored, outcome)
     }
 
     /// The changes, on what is stored now, under a new ID.
     fn rotate(&mut self, base: &Session, reference: &SessionRef) -> Result<Outcome, Error> {
+        // That a short ID goes is nothing that the request has asked for.
+        let is_asked_for = self.pending.rotate || !self.pending.changes.is_empty();
+        match self.try_rotate(base, reference) {
+            Err(error) if !is_asked_for => {
+                log::warn!("a short ID was not replaced: {error}");
+                Ok(Outcome::Unchanged)
+            }
+            rotated => rotated,
+        }
+    }
+
+    fn try_rotate(&mut self, base: &Session, reference: &SessionRef) -> Result<Outcome, Error> {
         let store = &self.shared.store;
+        let strict = self.shared.config.strict;
         for _ in 0..ROTATIONS_MOST {
-            let current =
-                if self.shared.config.strict { Some(base.clone()) } else { store.load(reference)? };
+            let current = if strict { Some(base.clone()) } else { store.load(reference)? };
             let Some(mut session) = current else { return Ok(Outcome::Vanished) };
             if let Some(outcome) = self.refuses(base, &session) {
                 return Ok(outcome);
@@ -190,11 +240,23 @@ impl Commit<'_> {
                 // The importer gave the short ID a last day; the new one has a life of its own.
                 session.set_expires(self.shared.config.end(UnixMillis::now()));
             }
-            if !session.has_info() {
-                return self.update(base, reference);
+            let (csrf, tokens) = self.kept_tokens(base);
+            let is_left = session.has_user()
+                || session.attributes().len() > 0
+                || csrf.is_some()
+                || tokens.iter().any(|token| session.tokens().any(|t| t == token));
+            if !is_left {
+                // Nothing that a new ID would protect, unless somebody has put something in meanwhile.
+                let outcome = self.keep_id(base, reference)?;
+                return match self.base.clone() {
+                    Base::Stored(stored) if stored.has_user() || stored.attributes().len() > 0 => {
+                        self.try_rotate(&stored, reference)
+                    }
+                    _ => Ok(outcome),
+                };
             }
             match store.rotate(&mut session) {
-                Err(StoreError::Conflict { .. }) if !self.shared.config.strict => continue,
+                Err(StoreError::Conflict { .. }) if !strict => continue,
                 Err(StoreError::Conflict { .. }) => return Err(Error::Conflict),
                 Err(StoreError::Gone { .. }) => return Ok(Outcome::Vanished),
                 // It has moved: without the new cookie its user would be logged out.
@@ -203,21 +265,24 @@ impl Commit<'_> {
                 }
                 rotated => _ = rotated?,
             }
+            self.shared.moved.note(reference.key());
             if let Some(id) = session.id() {
                 self.cookie = CookieChange::Set(id.clone());
             }
-            let session = self.keep_tokens(base, session);
+            let session = self.keep_tokens(session, csrf.as_deref(), &tokens);
             return Ok(self.stored(session, Outcome::Rotated));
         }
         Err(StoreError::Conflict { session: reference.shown() }.into())
     }
 
     /// ROT-3 drops all tokens. Those which this request has made are in its page, and go to the holder of the new ID
-    /// only; so is the CSRF token, unless somebody has logged in, against whom an attacker could know it.
-    fn keep_tokens(&mut self, base: &Session, rotated: Session) -> Session {
-        let csrf = self.now.csrf().filter(|_| self.csrf_shown && !self.is_login(base));
-        let csrf = self.pending.changes.csrf().or(csrf).map(str::to_owned);
-        let tokens = self.pending.changes.tokens();
+    /// only; so is a CSRF token that was there before, unless somebody logs in, against whom an attacker could know it.
+    fn kept_tokens(&self, base: &Session) -> (Option<String>, Vec<String>) {
+        let csrf = self.shown.csrf.as_ref().filter(|csrf| csrf.is_made || !self.is_login(base));
+        (csrf.map(|csrf| csrf.token.clone()), self.shown.tokens.clone())
+    }
+
+    fn keep_tokens(&self, rotated: Session, csrf: Option<&str>, tokens: &[String]) -> Session {
         let Some(reference) = rotated.reference().filter(|_| csrf.is_some() || !tokens.is_empty()) else {
             return rotated;
         };
@@ -225,7 +290,7 @@ impl Commit<'_> {
             for token in tokens {
                 session.push_token(token)?;
             }
-            csrf.as_deref().map_or(Ok(()), |csrf| session.set_csrf(csrf))?;
+            csrf.map_or(Ok(()), |csrf| session.set_csrf(csrf))?;
             Ok(())
         });
         kept.unwrap_or_else(|error| {
@@ -245,24 +310,27 @@ impl Commit<'_> {
     }
 
     fn change(&mut self, base: &Session, session: &mut Session) -> StoreResult<()> {
-        self.pending.changes.apply(session)?;
+        let config = &self.shared.config;
+        let before = config.idle_of(session);
+        locks::run(|| self.pending.changes.apply(session))?;
         if self.is_login(base) && !self.pending.changes.sets_expires() {
-            session.set_expires(self.shared.config.end(UnixMillis::now()));
+            config.begin_again(session, UnixMillis::now());
         }
-        if !self.pending.changes.sets_idle() {
-            self.shared.config.set_idle(session);
+        let after = config.idle_of(session);
+        if before != after && session.idle() == before && !self.pending.changes.sets_idle() {
+            session.set_idle(after)?;
         }
         Ok(())
     }
 
-    /// A session in which there is nothing is not kept. It is looked at again under its lock: somebody may have put
+    /// A session that this request has emptied is not kept. It is looked at again under its lock: somebody may have put
     /// something in.
     fn delete_if_bare(&mut self, reference: &SessionRef) -> StoreResult<bool> {
         let deleted = self.shared.store.delete_if(reference, &|session| !session.has_info())?;
         if deleted {
             self.base = Base::Fresh;
             self.now = Session::new();
-            self.pending = Pending::default();
+            self.done();
             self.cookie = CookieChange::Remove;
         }
         Ok(deleted)
@@ -271,7 +339,12 @@ impl Commit<'_> {
     fn stored(&mut self, session: Session, outcome: Outcome) -> Outcome {
         self.now = session.clone();
         self.base = Base::Stored(Box::new(session));
-        self.pending = Pending::default();
+        self.done();
         outcome
+    }
+
+    fn done(&mut self) {
+        self.pending.changes.take();
+        self.pending.rotate = false;
     }
 }

@@ -244,20 +244,22 @@ impl Config {
         Ok(())
     }
 
-    /// The life of a session that is about to be stored. One that the application has set itself stays.
-    pub(super) fn set_idle(&self, session: &mut Session) {
-        let [now, other] =
-            if is_bare(session) { [self.bare_idle, self.idle] } else { [self.idle, self.bare_idle] };
-        let is_ours = session.idle() == other || session.rev() == 0 && session.idle().is_none();
-        if is_ours {
-            // Checked when the manager was made.
-            let _ = session.set_idle(now);
-        }
+    /// How long a session lives without an access, unless the application has said so itself.
+    pub(super) fn idle_of(&self, session: &Session) -> Option<Duration> {
+        if is_bare(session) { self.bare_idle } else { self.idle }
     }
 
-    /// When a session that begins now, or that somebody logs in to now, ends whatever its use.
+    /// When a session that begins now ends, whatever its use.
     pub(super) fn end(&self, now: UnixMillis) -> Option<UnixMillis> {
         self.lifetime.map(|lifetime| now.plus(lifetime))
+    }
+
+    /// Somebody logs in: the lifetime begins anew. An earlier end than it would have given is the application's.
+    pub(super) fn begin_again(&self, session: &mut Session, now: UnixMillis) {
+        let first_end = self.end(session.created());
+        if session.expires() >= first_end && first_end.is_some() {
+            session.set_expires(self.end(now));
+        }
     }
 }
 

@@ -22,16 +22,28 @@ pub(super) enum Sent {
 
 /// The first cookie of our name counts: browsers send the one of the longest path first, and a second one may be
 /// another host's of the same domain.
+///
+/// No more than RFC 6265 (section 5.4) has browsers send is understood. A name with other white space before it, say, is
+/// another name: a neighbour could set that one where it could not set ours (`__Host-`).
 pub(super) fn sent(headers: &HeaderMap, name: &str) -> Sent {
-    for header in headers.get_all(COOKIE) {
-        // What is no UTF-8 in somebody else's cookie does not take ours away.
-        let text = String::from_utf8_lossy(header.as_bytes());
-        let ours = Cookie::split_parse(text).flatten().find(|cookie| cookie.name() == name);
-        if let Some(cookie) = ours {
-            return SessionId::new(cookie.value_trimmed()).map_or(Sent::Invalid, Sent::Id);
+    let pairs =
+        headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    for pair in pairs {
+        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        if trimmed(&pair[..equals]) == name.as_bytes() {
+            let value = trimmed(&pair[equals + 1..]);
+            let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+            return SessionId::new(bare.unwrap_or(value)).map_or(Sent::Invalid, Sent::Id);
         }
     }
     Sent::Nothing
+}
+
+fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 impl Config {

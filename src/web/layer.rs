@@ -5,7 +5,7 @@ use std::panic;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -19,9 +19,12 @@ use crate::store::SessionStore;
 /// answered: before the response's headers go, so that no browser learns of what was not stored.
 ///
 /// A request has failed, and changes nothing, if the service returns an `Err`, panics, or answers with a status of 500
-/// or more; a [`Verdict`] in the response's extensions says otherwise. If the session cannot be committed, the
+/// or more, with 408 (Request Timeout) or with an [`Error`] of a session as its response; a [`Verdict`] in the
+/// response's extensions says otherwise. If the session cannot be committed, the
 /// response is replaced by an empty one of [`Error::status`], with the [`Error`] in its extensions for a layer around
 /// this one that makes nicer pages; else the response's extensions have the [`Outcome`].
+///
+/// One layer a request: of two, the inner one's session is the request's.
 ///
 /// The store's calls run on tokio's threads for blocking work. A service that does not use [`axum`](super::axum)'s
 /// extractor calls [`RequestSession::load`] first.
@@ -96,9 +99,7 @@ where
         Box::pin(async move {
             // If this panics or is dropped, the session is dropped too, and nothing was changed.
             let mut response = answer.await?;
-            let verdict = response.extensions().get().copied().unwrap_or_else(|| {
-                if response.status().is_server_error() { Verdict::Failed } else { Verdict::Succeeded }
-            });
+            let verdict = response.extensions().get().copied().unwrap_or_else(|| verdict(&response));
             if verdict == Verdict::Failed {
                 manager.finish_failed_request(&session, response.headers_mut());
                 return Ok(response);
@@ -115,6 +116,15 @@ where
             Ok(response)
         })
     }
+}
+
+/// A request timeout has left its handler somewhere in the middle. One that a session's error has ended, such as a
+/// conflict, is not to be tried once more.
+fn verdict<B>(response: &Response<B>) -> Verdict {
+    let is_failure = response.status().is_server_error()
+        || response.status() == StatusCode::REQUEST_TIMEOUT
+        || response.extensions().get::<Error>().is_some();
+    if is_failure { Verdict::Failed } else { Verdict::Succeeded }
 }
 
 async fn finish<S: SessionStore + 'static, B>(

@@ -10,7 +10,7 @@ use super::config::{Config, ConfigError};
 use super::cookie;
 use super::error::Error;
 use super::request::RequestSession;
-use super::state::{CookieChange, Shared};
+use super::state::{CookieChange, Moved, Shared};
 use crate::names::SessionId;
 use crate::store::SessionStore;
 
@@ -65,7 +65,8 @@ impl<S: SessionStore + 'static> SessionManager<S> {
     pub fn new(store: S, config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         let store = Arc::new(store);
-        let shared = Shared { store: Arc::clone(&store) as Arc<dyn SessionStore>, config };
+        let shared =
+            Shared { store: Arc::clone(&store) as Arc<dyn SessionStore>, config, moved: Moved::default() };
         Ok(SessionManager { store, shared: Arc::new(shared) })
     }
 
@@ -137,7 +138,8 @@ impl<S: SessionStore + 'static> SessionManager<S> {
         Ok(session.id()?.is_some())
     }
 
-    /// Stores what the request has changed so far, without an end to it.
+    /// Stores what the request has changed so far, without an end to it. A session keeps its ID until the end: a request
+    /// that failed after this could not tell its browser of another one. With a new ID waits the user of a login.
     ///
     /// # Errors
     /// As [`SessionManager::finish_successful_request`]; [`Error::Committed`] after it.

@@ -25,6 +25,7 @@ mod commit;
 mod config;
 mod cookie;
 mod error;
+mod inner;
 #[cfg(feature = "tower")]
 mod layer;
 mod manager;

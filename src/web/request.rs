@@ -1,23 +1,21 @@
 //! The session as one request sees it.
 
 use std::fmt;
-use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::changes::{Changes, Step, User};
-use super::commit::{Commit, Outcome};
+use super::changes::{Step, User};
 use super::cookie::Sent;
 use super::error::Error;
-use super::state::{Base, CookieChange, Pending, Phase, Shared, State};
+use super::inner::Inner;
+use super::state::{ShownCsrf, State};
 use super::tokens;
-use crate::locks;
 use crate::names::SessionId;
-use crate::record::Session;
+use crate::record::{Session, TOKENS_MAX};
 use crate::time::UnixMillis;
 
 /// One request's session. Clones are handles to the same one.
@@ -33,28 +31,9 @@ use crate::time::UnixMillis;
 ///
 /// `Debug` and `Display` show neither the ID nor data.
 #[derive(Clone)]
-pub struct RequestSession(Arc<Inner>);
-
-struct Inner {
-    shared: Arc<Shared>,
-    addr: Option<String>,
-    /// Held for short, and while the session is loaded; never while an application's code runs.
-    state: Mutex<State>,
-    /// Held while one commits.
-    turn: Mutex<()>,
-    /// The response's headers are gone.
-    late: bool,
-}
+pub struct RequestSession(pub(super) Arc<Inner>);
 
 impl RequestSession {
-    pub(super) fn new(shared: Arc<Shared>, sent: Sent, addr: Option<String>) -> Self {
-        RequestSession::with(shared, State::new(sent), addr, false)
-    }
-
-    fn with(shared: Arc<Shared>, state: State, addr: Option<String>, late: bool) -> Self {
-        RequestSession(Arc::new(Inner { shared, addr, state: Mutex::new(state), turn: Mutex::new(()), late }))
-    }
-
     /// The ID: `None` until the session is stored. The commit may give it another one (after a login, to a short ID of
     /// an importer): a page that shows it saves first.
     ///
@@ -82,14 +61,19 @@ impl RequestSession {
 
     /// Logs somebody in: any value but null. A stored session gets a new ID at the commit, if it is another user than
     /// before ([`Config::rotate_at_login`](super::Config::rotate_at_login)); tokens of before the login end then, so
-    /// a page that shows them asks for them after this.
+    /// a page that shows them asks for them after this. What the same user is set to again is no change.
     ///
     /// # Errors
-    /// [`Error::Value`] for what the format cannot hold; [`Error::Committed`], [`Error::Store`].
+    /// [`Error::Value`] for what the format cannot hold; [`Error::Committed`], also in a reopened session, which cannot
+    /// get another ID; [`Error::Store`].
     pub fn set_user<T: Serialize + ?Sized>(&self, user: &T) -> Result<(), Error> {
         let mut state = self.open_state()?;
-        state.look(&*self.0.shared.store)?;
-        state.set_user(user, self.0.shared.config.rotate_at_login && !self.0.late)
+        state.look(&self.0.shared)?;
+        let rotates = self.0.shared.config.rotate_at_login;
+        if rotates && self.0.late.is_some() {
+            return Err(Error::Committed);
+        }
+        state.set_user(user, rotates)
     }
 
     /// Nobody is logged in any more; the session stays. [`RequestSession::expire`] is the better logout.
@@ -235,7 +219,8 @@ impl RequestSession {
         self.look(|session| session.addr().map(str::to_owned))
     }
 
-    /// Sets when it ends, whatever its use; instead of [`Config::lifetime`](super::Config::lifetime).
+    /// Sets when it ends, whatever its use; instead of [`Config::lifetime`](super::Config::lifetime). A later end than that
+    /// would give begins anew at a login.
     ///
     /// # Errors
     /// [`Error::Committed`], [`Error::Store`]
@@ -270,8 +255,14 @@ impl RequestSession {
         self.change(|session, changes| {
             session.push_token(&token)?;
             changes.push_token(token.clone());
-            Ok(token)
-        })
+            Ok(())
+        })?;
+        let shown = &mut self.state().shown.tokens;
+        if shown.len() == TOKENS_MAX {
+            shown.remove(0);
+        }
+        shown.push(token.clone());
+        Ok(token)
     }
 
     /// Whether `token` is one of the form tokens that are outstanding. It is no proof that it will be there a moment
@@ -298,19 +289,23 @@ impl RequestSession {
     /// [`Error::Committed`] if it has to be made and it is too late; [`Error::Store`].
     pub fn csrf_token(&self) -> Result<String, Error> {
         if let Some(token) = self.look(|session| session.csrf().map(str::to_owned))? {
-            self.state().csrf_shown = true;
+            let shown = &mut self.state().shown.csrf;
+            if shown.as_ref().is_none_or(|shown| shown.token != token) {
+                *shown = Some(ShownCsrf { token: token.clone(), is_made: false });
+            }
             return Ok(token);
         }
         let token = tokens::generate()?;
-        self.change(|session, changes| {
-            // A clone of this handle may have been faster.
-            if let Some(token) = session.csrf() {
-                return Ok(token.to_owned());
-            }
-            session.set_csrf(&token)?;
-            changes.set_csrf(token.clone());
-            Ok(token)
-        })
+        let mut state = self.open_state()?;
+        state.look(&self.0.shared)?;
+        // A clone of this handle may have been faster.
+        if let Some(token) = state.now.csrf() {
+            return Ok(token.to_owned());
+        }
+        state.now.set_csrf(&token)?;
+        state.pending.changes.set_csrf(token.clone());
+        state.shown.csrf = Some(ShownCsrf { token: token.clone(), is_made: true });
+        Ok(token)
     }
 
     /// Whether a request of that method, in which `presented` was sent as the CSRF token, comes from a page of this
@@ -337,176 +332,24 @@ impl RequestSession {
     /// Gives the session a new ID, if the request succeeds.
     ///
     /// # Errors
-    /// [`Error::Committed`], [`Error::Store`]
+    /// [`Error::Committed`], also in a reopened session; [`Error::Store`]
     pub fn rotate(&self) -> Result<(), Error> {
         let mut state = self.open_state()?;
-        state.look(&*self.0.shared.store)?;
+        if self.0.late.is_some() {
+            return Err(Error::Committed);
+        }
+        state.look(&self.0.shared)?;
         state.pending.rotate = true;
         Ok(())
     }
 
-    /// The session once more as it is stored now, to be changed after its commit: from a stream or a WebSocket. Its
-    /// changes are stored by an explicit save only, and cannot make a session that has no ID.
+    /// The session once more, as it is stored at the first look, to be changed after its commit: from a stream or a
+    /// WebSocket. Its changes are stored by an explicit save only, and cannot make a session that has no ID, nor give one
+    /// another.
     #[must_use]
     pub fn reopen(&self) -> RequestSession {
-        let id = self.state().now.id().cloned();
-        let state = State::new(id.map_or(Sent::Nothing, Sent::Id));
-        RequestSession::with(Arc::clone(&self.0.shared), state, self.0.addr.clone(), true)
-    }
-
-    /// Loads the session, if that has not been done. Blocks.
-    #[cfg(feature = "tower")]
-    pub(super) fn load_now(&self) -> Result<(), Error> {
-        self.looked_at().map(drop)
-    }
-
-    /// Whether [`RequestSession::load_now`] needs the store.
-    #[cfg(feature = "tower")]
-    pub(super) fn is_to_be_loaded(&self) -> bool {
-        self.state().is_to_be_loaded()
-    }
-
-    /// Whether [`RequestSession::commit`] needs the store.
-    #[cfg(feature = "tower")]
-    pub(super) fn is_to_be_committed(&self) -> bool {
-        self.state().is_to_be_committed(&*self.0.shared.store)
-    }
-
-    /// Does what is pending. After `last` nothing can be changed any more.
-    pub(super) fn commit(&self, last: bool) -> Result<Outcome, Error> {
-        // Else a function that `modify` was given could wait for itself.
-        locks::enter()?;
-        let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.state();
-        match state.phase {
-            Phase::Open => {}
-            Phase::Committed if last => return Ok(Outcome::Unused),
-            // `Committing` stays behind where a function of the application has panicked.
-            Phase::Committed | Phase::Committing => return Err(Error::Committed),
-        }
-        if let Some(failure) = &state.failure {
-            return Err(failure.clone());
-        }
-        let after = if last { Phase::Committed } else { Phase::Open };
-        if !state.is_to_be_committed(&*self.0.shared.store) {
-            state.phase = after;
-            return Ok(match state.base {
-                Base::Unknown | Base::Fresh => Outcome::Unused,
-                Base::Stored(_) => Outcome::Unchanged,
-            });
-        }
-        state.phase = Phase::Committing;
-        let mut commit = Commit {
-            shared: &self.0.shared,
-            addr: self.0.addr.as_deref(),
-            base: state.base.clone(),
-            now: state.now.clone(),
-            pending: mem::take(&mut state.pending),
-            csrf_shown: state.csrf_shown,
-            cookie: state.cookie.clone(),
-            late: self.0.late,
-        };
-        drop(state);
-        let outcome = commit.run();
-        let mut state = self.state();
-        state.phase = after;
-        (state.base, state.now, state.pending) = (commit.base, commit.now, commit.pending);
-        state.cookie = commit.cookie;
-        if let Ok(lost @ (Outcome::Vanished | Outcome::UserChanged)) = outcome {
-            state.pending = Pending::default();
-            // Of a session that is gone nothing is said: a request that began after its end may have a new one.
-            state.cookie = CookieChange::Keep;
-            if lost == Outcome::UserChanged {
-                let session = state.now.reference().map(|session| session.shown().to_string());
-                let session = session.unwrap_or_default();
-                log::warn!(
-                    "session {session}: a request's changes were dropped: its user has changed meanwhile"
-                );
-            }
-        }
-        outcome
-    }
-
-    /// Whether the response depends on the session, and what it is to do to the cookie.
-    pub(super) fn cookie_change(&self) -> (bool, CookieChange) {
-        let state = self.state();
-        (state.looked, state.cookie.clone())
-    }
-
-    /// Whether the request brought a cookie of our name; one that may be a session's, if it is to be `valid`.
-    pub(super) fn has_cookie(&self, valid: bool) -> bool {
-        match self.state().sent {
-            Sent::Nothing => false,
-            Sent::Invalid => !valid,
-            Sent::Id(_) => true,
-        }
-    }
-
-    /// Takes the cookie from the browser; the stored session stays.
-    pub(super) fn forget(&self) -> Result<(), Error> {
-        let mut state = self.open_state()?;
-        state.forget();
-        state.sent = Sent::Nothing;
-        Ok(())
-    }
-
-    /// Removes a form token from the stored session at once.
-    pub(super) fn take_token(&self, token: &str) -> Result<bool, Error> {
-        locks::enter()?;
-        let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.open_state()?;
-        state.look(&*self.0.shared.store)?;
-        if state.pending.changes.take_token(token) {
-            return Ok(state.now.remove_token(token));
-        }
-        let Base::Stored(base) = &state.base else { return Ok(false) };
-        let Some(reference) = base.reference() else { return Ok(false) };
-        let mut taken = false;
-        let stored = self.0.shared.store.update(reference, &mut |session| {
-            let is_ours =
-                session.created() == base.created() && session.user_encoded() == base.user_encoded();
-            taken = is_ours && session.remove_token(token);
-            Ok(())
-        });
-        let stored = match stored {
-            Err(crate::Error::Gone { .. }) => return Ok(false),
-            stored => stored?,
-        };
-        if taken && stored.rev() == base.rev() + 1 {
-            // So that a strict commit takes this for its own work.
-            state.base = Base::Stored(Box::new(stored));
-        }
-        state.now.remove_token(token);
-        Ok(taken)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open_state(&self) -> Result<MutexGuard<'_, State>, Error> {
-        let state = self.state();
-        if state.phase == Phase::Open { Ok(state) } else { Err(Error::Committed) }
-    }
-
-    fn looked_at(&self) -> Result<MutexGuard<'_, State>, Error> {
-        let mut state = self.state();
-        state.look(&*self.0.shared.store)?;
-        Ok(state)
-    }
-
-    fn look<T>(&self, read: impl FnOnce(&Session) -> T) -> Result<T, Error> {
-        Ok(read(&self.looked_at()?.now))
-    }
-
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Session, &mut Changes) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let mut state = self.open_state()?;
-        state.look(&*self.0.shared.store)?;
-        let State { now, pending, .. } = &mut *state;
-        change(now, &mut pending.changes)
+        let late = Some(self.clone());
+        RequestSession::with(Arc::clone(&self.0.shared), State::new(Sent::Nothing), self.0.addr.clone(), late)
     }
 }
 

@@ -1,6 +1,8 @@
 //! A request's session: what was loaded, what the request sees, what it has changed.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -9,7 +11,7 @@ use super::config::Config;
 use super::cookie::Sent;
 use super::error::Error;
 use crate::error::{Error as StoreError, Result as StoreResult};
-use crate::names::{SessionId, SessionRef};
+use crate::names::{Key, SessionId, SessionRef};
 use crate::record::Session;
 use crate::store::SessionStore;
 
@@ -17,6 +19,39 @@ use crate::store::SessionStore;
 pub(super) struct Shared {
     pub(super) store: Arc<dyn SessionStore>,
     pub(super) config: Config,
+    pub(super) moved: Moved,
+}
+
+/// The sessions that have got another ID just now. Requests that their browsers have sent before they learned of it
+/// have no session; but if such a request got a new one, its cookie would take the place of the right one. Known in this
+/// process only.
+#[derive(Default)]
+pub(super) struct Moved(Mutex<VecDeque<(Instant, Key)>>);
+
+/// How long, and how many at most, are remembered.
+const MOVED_FOR: Duration = Duration::from_secs(60);
+const MOVED_MOST: usize = 4096;
+
+impl Moved {
+    pub(super) fn note(&self, key: Key) {
+        let mut moved = self.recent();
+        if moved.len() == MOVED_MOST {
+            moved.pop_front();
+        }
+        moved.push_back((Instant::now(), key));
+    }
+
+    fn has(&self, key: Key) -> bool {
+        self.recent().iter().any(|(_, moved)| *moved == key)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, VecDeque<(Instant, Key)>> {
+        let mut moved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while moved.front().is_some_and(|(when, _)| when.elapsed() > MOVED_FOR) {
+            moved.pop_front();
+        }
+        moved
+    }
 }
 
 /// What the store had when the request first looked.
@@ -26,7 +61,25 @@ pub(super) enum Base {
     Unknown,
     /// Nothing: the session is a new one, which has no ID.
     Fresh,
+    /// Nothing any more: it has got another ID, of which the browser did not know yet. Reads as a new one, and is not
+    /// stored.
+    Moved,
     Stored(Box<Session>),
+}
+
+/// The tokens that the request has seen, which then are in its page.
+#[derive(Clone, Default)]
+pub(super) struct Shown {
+    pub(super) csrf: Option<ShownCsrf>,
+    /// The form tokens that it has made, and not taken.
+    pub(super) tokens: Vec<String>,
+}
+
+#[derive(Clone)]
+pub(super) struct ShownCsrf {
+    pub(super) token: String,
+    /// Made by this request, so that nobody knew it before.
+    pub(super) is_made: bool,
 }
 
 /// What is still to be done to the store.
@@ -63,8 +116,7 @@ pub(super) struct State {
     /// The session as the request sees it: the base, changed.
     pub(super) now: Session,
     pub(super) pending: Pending,
-    /// Whether the request has seen the CSRF token, which then is in its page.
-    pub(super) csrf_shown: bool,
+    pub(super) shown: Shown,
     pub(super) cookie: CookieChange,
     pub(super) phase: Phase,
     /// Why the session could not be loaded.
@@ -79,7 +131,7 @@ impl State {
             base: Base::Unknown,
             now: Session::new(),
             pending: Pending::default(),
-            csrf_shown: false,
+            shown: Shown::default(),
             cookie: CookieChange::Keep,
             phase: Phase::Open,
             failure: None,
@@ -93,13 +145,13 @@ impl State {
     }
 
     /// Loads the session, if that has not been done.
-    pub(super) fn look(&mut self, store: &dyn SessionStore) -> Result<(), Error> {
+    pub(super) fn look(&mut self, shared: &Shared) -> Result<(), Error> {
         self.looked = true;
         if !matches!(self.base, Base::Unknown) {
             return Ok(());
         }
         let found = match &self.sent {
-            Sent::Id(id) => load(store, &SessionRef::Id(id.clone())),
+            Sent::Id(id) => load(&*shared.store, &SessionRef::Id(id.clone())),
             Sent::Nothing | Sent::Invalid => Ok(None),
         };
         match found {
@@ -111,7 +163,8 @@ impl State {
             }
             // No adoption: what a client has chosen is no ID of ours.
             Ok(None) => {
-                self.base = Base::Fresh;
+                let is_moved = matches!(&self.sent, Sent::Id(id) if shared.moved.has(id.key()));
+                self.base = if is_moved { Base::Moved } else { Base::Fresh };
                 self.failure = None;
                 Ok(())
             }
@@ -123,24 +176,40 @@ impl State {
         }
     }
 
-    /// Sets the user; in a session that will get a new ID for it, the tokens of before end here already, so that the
-    /// page of this request shows those that count afterwards.
+    /// Sets the user.
     pub(super) fn set_user<T: Serialize + ?Sized>(&mut self, user: &T, rotates: bool) -> Result<(), Error> {
         self.now.set_user(user)?;
         let encoded = self.now.user_encoded().unwrap_or_default();
         if let Base::Stored(base) = &self.base
-            && base.user_encoded() != Some(encoded)
-            && rotates
+            && base.user_encoded() == Some(encoded)
         {
-            for token in base.tokens() {
-                self.now.remove_token(token);
+            // No change, and so not one that would undo somebody else's logout.
+            self.pending.changes.take_user();
+            if let (Some(csrf), None) = (base.csrf(), self.pending.changes.csrf()) {
+                self.now.set_csrf(csrf)?;
             }
-            if self.pending.changes.csrf().is_none() {
-                self.now.clear_csrf();
-            }
+            return Ok(());
         }
-        let encoded = self.now.user_encoded().unwrap_or_default();
         self.pending.changes.set_user(User::Set(encoded.into()));
+        if rotates {
+            self.show_login()?;
+        }
+        Ok(())
+    }
+
+    /// In a session that will get a new ID for a login, the tokens of before end here already, so that the page of this
+    /// request shows those that count afterwards.
+    pub(super) fn show_login(&mut self) -> Result<(), Error> {
+        let (Base::Stored(base), Some(User::Set(user))) = (&self.base, self.pending.changes.user()) else {
+            return Ok(());
+        };
+        self.now.set_user_encoded(user)?;
+        for token in base.tokens().filter(|token| !self.shown.tokens.iter().any(|shown| shown == token)) {
+            self.now.remove_token(token);
+        }
+        if !self.shown.csrf.as_ref().is_some_and(|csrf| csrf.is_made) {
+            self.now.clear_csrf();
+        }
         Ok(())
     }
 
@@ -153,7 +222,7 @@ impl State {
                     self.pending.ended.push(SessionRef::Id(id.clone()));
                 }
             }
-            Base::Fresh => {}
+            Base::Fresh | Base::Moved => {}
             Base::Stored(base) => self.pending.ended.extend(base.reference().cloned()),
         }
         self.forget();
@@ -169,6 +238,7 @@ impl State {
         self.now = Session::new();
         self.pending.changes.take();
         self.pending.rotate = false;
+        self.shown = Shown::default();
         self.failure = None;
     }
 
@@ -179,13 +249,10 @@ impl State {
             || match &self.base {
                 _ if self.failure.is_some() => false,
                 Base::Unknown => false,
+                Base::Moved => !changes.is_empty(),
                 Base::Fresh => !changes.is_empty() && self.now.has_info(),
                 Base::Stored(base) => {
-                    !changes.is_empty()
-                        || *rotate
-                        || is_legacy(base)
-                        || !base.has_info()
-                        || store.touch_is_due(base)
+                    !changes.is_empty() || *rotate || is_legacy(base) || store.touch_is_due(base)
                 }
             }
     }

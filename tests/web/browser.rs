@@ -23,7 +23,8 @@ pub(crate) struct Watched {
     reads: AtomicUsize,
     writes: AtomicUsize,
     broken_reads: Mutex<Option<Box<Broken>>>,
-    broken_writes: Mutex<Option<Box<Broken>>>,
+    /// Which operation is broken (all, if it is empty), and how.
+    broken_writes: Mutex<Option<(&'static str, Box<Broken>)>>,
 }
 
 impl Watched {
@@ -41,7 +42,16 @@ impl Watched {
     }
 
     pub(crate) fn break_writes(&self, error: impl Fn() -> sessiondir::Error + Send + Sync + 'static) {
-        *lock(&self.broken_writes) = Some(Box::new(error));
+        self.break_write("", error);
+    }
+
+    /// Breaks one operation.
+    pub(crate) fn break_write(
+        &self,
+        operation: &'static str,
+        error: impl Fn() -> sessiondir::Error + Send + Sync + 'static,
+    ) {
+        *lock(&self.broken_writes) = Some((operation, Box::new(error)));
     }
 
     pub(crate) fn mend(&self) {
@@ -54,9 +64,12 @@ impl Watched {
         lock(&self.broken_reads).as_ref().map_or(Ok(&self.inner), |broken| Err(broken()))
     }
 
-    fn write(&self) -> Result<&MemoryStore> {
+    fn write(&self, operation: &str) -> Result<&MemoryStore> {
         self.writes.fetch_add(1, Ordering::SeqCst);
-        lock(&self.broken_writes).as_ref().map_or(Ok(&self.inner), |broken| Err(broken()))
+        match &*lock(&self.broken_writes) {
+            Some((broken, error)) if broken.is_empty() || *broken == operation => Err(error()),
+            _ => Ok(&self.inner),
+        }
     }
 }
 
@@ -65,38 +78,38 @@ impl SessionStore for Watched {
         self.read()?.load(session)
     }
     fn create(&self, session: &mut Session) -> Result<SessionId> {
-        self.write()?.create(session)
+        self.write("create")?.create(session)
     }
     fn save(&self, session: &mut Session) -> Result<()> {
-        self.write()?.save(session)
+        self.write("save")?.save(session)
     }
     fn update(
         &self,
         session: &SessionRef,
         change: &mut dyn FnMut(&mut Session) -> Result<()>,
     ) -> Result<Session> {
-        self.write()?.update(session, change)
+        self.write("update")?.update(session, change)
     }
     fn touch(&self, session: &SessionRef) -> Result<bool> {
-        self.write()?.touch(session)
+        self.write("touch")?.touch(session)
     }
     fn delete(&self, session: &SessionRef) -> Result<bool> {
-        self.write()?.delete(session)
+        self.write("delete")?.delete(session)
     }
     fn rotate(&self, session: &mut Session) -> Result<SessionId> {
-        self.write()?.rotate(session)
+        self.write("rotate")?.rotate(session)
     }
     fn iter_sessions(&self) -> Result<Box<dyn Iterator<Item = Result<Session>> + '_>> {
         self.inner.iter_sessions()
     }
     fn delete_old_sessions(&self, minutes: u64) -> Result<Deleted> {
-        self.write()?.delete_old_sessions(minutes)
+        self.write("delete_old_sessions")?.delete_old_sessions(minutes)
     }
     fn delete_where(&self, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<Deleted> {
-        self.write()?.delete_where(which)
+        self.write("delete_where")?.delete_where(which)
     }
     fn delete_if(&self, session: &SessionRef, which: &(dyn Fn(&Session) -> bool + Sync)) -> Result<bool> {
-        self.write()?.delete_if(session, which)
+        self.write("delete_if")?.delete_if(session, which)
     }
     fn touch_is_due(&self, session: &Session) -> bool {
         self.inner.touch_is_due(session)
@@ -147,6 +160,7 @@ impl Browser {
 
     /// Takes over what a response says of the cookie, and says whether it said anything.
     pub(crate) fn receive(&mut self, headers: &HeaderMap) -> bool {
+        assert!(headers.get_all(SET_COOKIE).iter().count() <= 1, "more than one cookie: {headers:?}");
         let Some(cookie) = headers.get(SET_COOKIE) else { return false };
         let cookie = cookie.to_str().expect("text");
         let pair = cookie.split(';').next().expect("a pair");

@@ -61,9 +61,9 @@ fn a_reopened_session_is_saved_explicitly() {
         assert_eq!(manager.save(&late).expect("saves"), Outcome::Saved);
     }
     assert_eq!(only(manager.store()).get("a").expect("a number"), Some(2));
-    // Nobody can be told of a new ID, so it keeps the one that it has.
-    late.set_user("bob").expect("open");
-    assert_eq!(manager.save(&late).expect("saves"), Outcome::Saved);
+    // Nobody can be told of a new ID, so there is no login, and no rotation.
+    assert!(matches!(late.set_user("bob"), Err(Error::Committed)));
+    assert!(matches!(late.rotate(), Err(Error::Committed)));
     let ended = session.reopen();
     ended.expire().expect("open");
     assert_eq!(manager.save(&ended).expect("deletes"), Outcome::Ended);

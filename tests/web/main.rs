@@ -10,5 +10,6 @@ mod layer;
 mod lives;
 mod many;
 mod merging;
+mod reviews;
 mod scenarios;
 mod tokens;

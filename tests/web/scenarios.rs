@@ -165,13 +165,13 @@ fn what_becomes_empty_is_deleted() {
         assert_eq!((outcome, browser.cookie.clone()), (Outcome::Ended, None));
         assert!(all(manager.store()).is_empty());
     }
-    // One that another program has left empty goes too, when somebody comes with it.
+    // One that another request or program has left empty stays, until it expires: whoever only looks changes nothing.
     let manager = manager(Config::new());
     let id = manager.store().create(&mut Session::new()).expect("stores");
     let mut browser = Browser::with(&id);
     let (_, outcome) = browser.visit(&manager, |session| session.has_user());
-    assert_eq!((outcome, browser.cookie), (Outcome::Ended, None));
-    assert!(all(manager.store()).is_empty());
+    assert_eq!((outcome, browser), (Outcome::Unchanged, Browser::with(&id)));
+    assert_eq!(all(manager.store()).len(), 1);
 }
 
 #[test]
