@@ -17,7 +17,9 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use serde_json::error::Category;
-use sessiondir::{DirectoryStore, Error as StoreError, Options, Session, SessionId, UnixMillis};
+use sessiondir::tower_sessions_0_15::DirectorySessionStore;
+use sessiondir::{Error as StoreError, Options, SessionId};
+use time::OffsetDateTime;
 use tower_sessions_core::session::{Id, Record};
 
 fn main() -> ExitCode {
@@ -76,7 +78,7 @@ pub(crate) fn import(
     // First, lest a mistyped source leaves an empty store behind.
     let entries =
         fs::read_dir(source).map_err(|error| format!("cannot list {}: {error}", source.display()))?;
-    let store = Options::new().create(true).open(store)?;
+    let store = DirectorySessionStore::new(Options::new().create(true).open(store)?);
     let mut summary = Summary::default();
     for entry in entries {
         let entry = entry?;
@@ -89,7 +91,7 @@ pub(crate) fn import(
             summary.others += 1;
             continue;
         };
-        match take(&store, &entry.path(), &name, id) {
+        match take(&store, &entry.path(), id) {
             Ok(Fate::Imported) => summary.imported += 1,
             Ok(Fate::Kept) => summary.kept += 1,
             Ok(Fate::Expired) => summary.expired += 1,
@@ -102,23 +104,15 @@ pub(crate) fn import(
     Ok(summary)
 }
 
-fn take(store: &DirectoryStore, path: &Path, name: &SessionId, id: Id) -> Result<Fate, Box<dyn Error>> {
+fn take(store: &DirectorySessionStore, path: &Path, id: Id) -> Result<Fate, Box<dyn Error>> {
     let record: Record = serde_json::from_reader(BufReader::new(File::open(path)?)).map_err(unreadable)?;
     if record.id != id {
         return Err("holds another session: a copied or renamed file".into());
     }
-    // Rounded down, so that no session lives longer than it was to.
-    let millis = u64::try_from(record.expiry_date.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
-    let expires = UnixMillis::from_millis(millis).unwrap_or(UnixMillis::MAX);
-    if expires <= UnixMillis::now() {
+    if record.expiry_date <= OffsetDateTime::now_utc() {
         return Ok(Fate::Expired);
     }
-    let mut session = Session::new();
-    session.set_expires(Some(expires));
-    for (key, value) in &record.data {
-        session.insert(key, value)?;
-    }
-    match store.insert(name, &mut session) {
+    match store.insert(&record) {
         Ok(()) => Ok(Fate::Imported),
         Err(StoreError::Conflict { .. }) => Ok(Fate::Kept),
         Err(error) => Err(error.into()),

@@ -79,6 +79,14 @@ impl DirectorySessionStore {
         &self.0
     }
 
+    /// Stores `record` under its own ID: for migrators, as [`DirectoryStore::insert`]. It blocks the thread.
+    ///
+    /// # Errors
+    /// `conflict` if there is a session of that ID, `invalid-value`; as [`DirectoryStore::insert`].
+    pub fn insert(&self, record: &Record) -> Result<()> {
+        insert(&self.0, record)
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&DirectoryStore) -> Result<T> + Send + 'static,
@@ -108,10 +116,8 @@ impl TowerSessionStore for DirectorySessionStore {
         let mut made = record.clone();
         record.id = self
             .run(move |store| {
-                let mut session = Session::at(store.now(), store.now());
-                write(&mut session, &made)?;
                 for _ in 0..IDS_MOST {
-                    match store.insert(&id(made.id)?, &mut session) {
+                    match insert(store, &made) {
                         Err(Error::Conflict { .. } | Error::Corrupt { .. }) => made.id = Id::default(),
                         stored => return stored.map(|()| made.id),
                     }
@@ -174,6 +180,12 @@ fn id(id: Id) -> Result<SessionId> {
 
 fn reference(of: Id) -> Result<SessionRef> {
     id(of).map(SessionRef::Id)
+}
+
+fn insert(store: &DirectoryStore, record: &Record) -> Result<()> {
+    let mut session = Session::at(store.now(), store.now());
+    write(&mut session, record)?;
+    store.insert(&id(record.id)?, &mut session)
 }
 
 /// A JSON value on its way into the format. Where any crate of the program enables `serde_json`'s feature

@@ -124,7 +124,7 @@ async fn what_cannot_be_taken_is_told_without_its_id() {
     assert_eq!(summary, Summary { imported: 1, kept: 0, expired: 1, refused: 7, others: 4 });
     assert_eq!(summary.to_string(), "1 imported, 0 kept, 1 expired, 7 refused; 4 other entries");
     let mut expected = [
-        (big.id, "big: an integer outside -2^63 to 2^63-1; store it as text"),
+        (big.id, "invalid-value: big: an integer outside -2^63 to 2^63-1; store it as text"),
         (copied, "holds another session: a copied or renamed file"),
         (empty, "is empty or cut off, as a killed save leaves it"),
         (torn, "is empty or cut off, as a killed save leaves it"),
