@@ -267,3 +267,8 @@ fn told(error: Error) -> TowerError {
         _ => TowerError::Backend(text),
     }
 }
+
+/// The program of the migration's page is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/tower-sessions-file-store.md")]
+struct Migration;
