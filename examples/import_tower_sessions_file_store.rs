@@ -2,10 +2,11 @@
 //!
 //!     cargo run --example import_tower_sessions_file_store --features tower-sessions-0_15 -- SOURCE STORE
 //!
-//! Every session keeps its ID, so nobody is logged out. The source is only read. A session that the store has already
-//! stays as it is there, so a run that was cut short can be repeated. Not so once the new site is open: a repetition brings
-//! back who has logged out of it. IDs are credentials, and are not shown: a file is named by `#` and the first 8
-//! hexadecimal digits of its name's SHA-256. docs/tower-sessions-file-store.md has the whole procedure.
+//! Every session keeps its ID, so nobody is logged out. The source is only read; a store that is not there is made, of naming
+//! `hashed`. A session that the store has already stays as it is there, so a run that was cut short can be repeated. Not so
+//! once the new site is open: a repetition brings back who has logged out of it. IDs are credentials, and are not shown: a
+//! file is named by `#` and the first 8 hexadecimal digits of its name's SHA-256. docs/tower-sessions-file-store.md has the
+//! whole procedure.
 
 use std::env;
 use std::error::Error;
@@ -18,7 +19,7 @@ use std::str::FromStr;
 
 use serde_json::error::Category;
 use sessiondir::tower_sessions_0_15::DirectorySessionStore;
-use sessiondir::{Error as StoreError, Options, SessionId};
+use sessiondir::{Error as StoreError, Naming, Options, SessionId};
 use time::OffsetDateTime;
 use tower_sessions_core::session::{Id, Record};
 
@@ -78,7 +79,7 @@ pub(crate) fn import(
     // First, lest a mistyped source leaves an empty store behind.
     let entries =
         fs::read_dir(source).map_err(|error| format!("cannot list {}: {error}", source.display()))?;
-    let store = DirectorySessionStore::new(Options::new().create(true).open(store)?);
+    let store = DirectorySessionStore::new(Options::new().create(true).naming(Naming::Hashed).open(store)?);
     let mut summary = Summary::default();
     for entry in entries {
         let entry = entry?;

@@ -968,6 +968,17 @@ fn ids_and_names_are_never_shown_unless_asked_for() {
     }
 }
 
+/// A subcommand's name that could be an ID is told as it is.
+#[test]
+fn the_usage_names_the_subcommand() {
+    for subcommand in ["completions", "conformance"] {
+        assert!(SessionId::new(subcommand).is_ok(), "else this tests nothing");
+        let ran = run!(subcommand, "--nonsense");
+        assert_eq!(ran.status, 2);
+        assert!(ran.err.contains(&format!("Usage: sessiondir {subcommand} ")), "{}", ran.err);
+    }
+}
+
 #[test]
 fn what_would_act_on_a_terminal_is_escaped() {
     let f = fixture(Naming::Plain);

@@ -35,7 +35,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use sessiondir::{DirectoryStore, Error, Options, SessionId};
 
 use output::{Failure, Output};
@@ -257,6 +257,10 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     let mut text = error.render().to_string();
     let mut hidden = false;
+    // Some of their names could be IDs; the command's own words are none.
+    let command = Cli::command();
+    let is_subcommand =
+        |part: &str| command.get_subcommands().any(|subcommand| subcommand.get_name() == part);
     for argument in std::env::args_os().skip(1) {
         let argument = argument.to_string_lossy();
         // Also a part of an argument: `session=…`, as a cookie has it.
@@ -264,7 +268,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         {
             // An option's name may look like an ID; two hyphens say that it is none, unless it is longer than any.
             let is_option = part.starts_with("--") && part.len() < 22;
-            if let (false, Ok(id)) = (is_option, SessionId::new(part)) {
+            if let (false, Ok(id)) = (is_option || is_subcommand(part), SessionId::new(part)) {
                 hidden |= text.contains(part);
                 text = text.replace(part, &id.to_string());
             }
@@ -281,7 +285,6 @@ fn usage(error: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {

@@ -55,7 +55,8 @@ impl RequestSession {
         RequestSession(Arc::new(Inner { shared, addr, state: Mutex::new(state), turn: Mutex::new(()), late }))
     }
 
-    /// The ID: `None` until the session is stored.
+    /// The ID: `None` until the session is stored. The commit may give it another one (after a login, to a short ID of
+    /// an importer): a page that shows it saves first.
     ///
     /// # Errors
     /// [`Error::Store`]

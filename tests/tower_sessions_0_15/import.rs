@@ -87,7 +87,7 @@ async fn sessions_keep_their_ids_their_data_and_their_dates() {
         assert_eq!(source.import(), (Summary { imported: 5, ..Summary::default() }, vec![]));
 
         let store = Options::new().open(source.store()).expect("opens");
-        assert_eq!(store.marker().naming, naming.unwrap_or(Naming::Plain));
+        assert_eq!(store.marker().naming, naming.unwrap_or(Naming::Hashed));
         let tower = DirectorySessionStore::new(store);
         for record in records {
             let loaded = tower.load(&record.id).await.expect("loads").expect("is there");

@@ -4,6 +4,7 @@
     python quixote_demo.py DIR --port 8080
 
 Then visit http://localhost:8080/. Start it twice on one directory, on two ports: both show the same session.
+So does the demo in Rust: cargo run --release --features web --example demo -- DIR --port 8081
 After `test_session3.py` of Session3 (MIT licence). One line differs in what it does with sessions: where
 DirectorySessionStore comes from.
 """
@@ -38,6 +39,10 @@ Counter is at %d.
 
 
 class DemoSession(Session):
+    # Not in __init__, which is not called when a session is loaded: another program's may lack them.
+    counter = 0
+    keep = False
+
     def __init__(self, id):
         Session.__init__(self, id)
         self.counter = 0
