@@ -30,7 +30,11 @@ fn cpu() -> Result<Duration, Box<dyn Error + Send + Sync>> {
 }
 
 /// CPU time a request.
-async fn measure(app: &Router, path: &'static str, cookie: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
+async fn measure(
+    app: &Router,
+    path: &'static str,
+    cookie: &str,
+) -> Result<Duration, Box<dyn Error + Send + Sync>> {
     let start = cpu()?;
     let browsers = (0..AT_ONCE).map(|_| {
         let (app, cookie) = (app.clone(), cookie.to_owned());
