@@ -23,14 +23,21 @@
 //! # }
 //! ```
 //!
+//! Expired sessions are hidden, but stay in the directory until [`ExpiredDeletion::delete_expired`] or `sessiondir sweep`
+//! removes them. `docs/tower-sessions-file-store.md` is for those who come from the crate of that name.
+//!
 //! # Limitations
 //!
-//! - tower-sessions gives a store the whole of a session's data at each save, so of two requests that change one session
-//!   at once the later save counts, for all attributes. [`web`](crate::web) merges them.
+//! - tower-sessions gives a store the whole of a session's data at each save, and not what was loaded. So of two requests
+//!   that change one session at once the later save counts, for all attributes. The feature `web` has a session manager
+//!   that merges them.
+//! - A [`CachingSessionStore`](tower_sessions_core::CachingSessionStore) in front of it undoes what
+//!   [`save`](TowerSessionStore::save) is careful about: the cache brings back who has logged out.
 //! - What JSON cannot say (byte strings, NaN, infinities), stored by another program, is not shown, and stays when the
 //!   session is saved. Integers beyond 2^63-1 cannot be stored.
-//! - What a session holds beside its attributes (user, tokens) is not shown either, and stays.
-//! - `cycle_id` is a creation and a deletion to a store: what is not shown does not come along.
+//! - What a session holds beside its attributes (user, tokens) is not shown either, and stays. None of it goes along when
+//!   tower-sessions' `cycle_id` gives the session another ID: to the store that is a deletion and a creation.
+//! - Loading a corrupt session is an error, until `sessiondir repair` has moved its file aside or it is deleted.
 //!
 //! [tower-sessions]: https://docs.rs/tower-sessions/0.15
 
@@ -39,6 +46,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::Value;
 use time::OffsetDateTime;
 use tower_sessions_core::session::{Id, Record};
@@ -59,7 +67,7 @@ const IDS_MOST: u32 = 8;
 pub struct DirectorySessionStore(Arc<DirectoryStore>);
 
 impl DirectorySessionStore {
-    /// For tower-sessions, what `store` has.
+    /// The sessions of `store`, for tower-sessions.
     #[must_use]
     pub fn new(store: impl Into<Arc<DirectoryStore>>) -> Self {
         DirectorySessionStore(store.into())
@@ -71,13 +79,21 @@ impl DirectorySessionStore {
         &self.0
     }
 
+    /// Stores `record` under its own ID: for migrators, as [`DirectoryStore::insert`]. It blocks the thread.
+    ///
+    /// # Errors
+    /// `conflict` if there is a session of that ID, `invalid-value`; as [`DirectoryStore::insert`].
+    pub fn insert(&self, record: &Record) -> Result<()> {
+        insert(&self.0, record)
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&DirectoryStore) -> Result<T> + Send + 'static,
     ) -> TowerResult<T> {
         let store = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || work(&store)).await;
-        // A panic of the store's is one of the caller's; cancelled it is only where the runtime ends.
+        // A panic goes on in the caller. The work is cancelled only where the runtime shuts down.
         match done.map_err(tokio::task::JoinError::try_into_panic) {
             Ok(done) => done.map_err(told),
             Err(Ok(panic)) => std::panic::resume_unwind(panic),
@@ -94,16 +110,15 @@ impl fmt::Debug for DirectorySessionStore {
 
 #[async_trait]
 impl TowerSessionStore for DirectorySessionStore {
-    /// Gives the record another ID where its own is taken.
+    /// Gives the record another ID where its own is taken, by whatever file: also by one that is expired, corrupt or no
+    /// session's.
     async fn create(&self, record: &mut Record) -> TowerResult<()> {
         let mut made = record.clone();
         record.id = self
             .run(move |store| {
-                let mut session = Session::new();
-                write(&mut session, &made)?;
                 for _ in 0..IDS_MOST {
-                    match store.insert(&id(made.id)?, &mut session) {
-                        Err(Error::Conflict { .. }) => made.id = Id::default(),
+                    match insert(store, &made) {
+                        Err(Error::Conflict { .. } | Error::Corrupt { .. }) => made.id = Id::default(),
                         stored => return stored.map(|()| made.id),
                     }
                 }
@@ -115,8 +130,17 @@ impl TowerSessionStore for DirectorySessionStore {
         Ok(())
     }
 
-    /// Does nothing where the session was deleted or has expired: that is what its user asked for, and tower-sessions
-    /// would answer an error with 500, to each request that a logout overtakes.
+    /// Stores nothing, and is no error, where the session is absent:
+    ///
+    /// - It was deleted. A save that made it again would undo a logout. An error would be no help: tower-sessions answers
+    ///   it with 500 in place of the handler's response, to each request that a logout overtakes.
+    /// - It has expired since it was loaded. It stays expired.
+    /// - It never was. tower-sessions saves under an ID that the client has made up if the handler calls `clear` before
+    ///   anything else; a store that makes such a session is open to session fixation.
+    ///
+    /// The client's next request finds no session and begins a new one.
+    ///
+    /// Attributes that have not changed keep their bytes, and where nothing has changed nothing is written.
     async fn save(&self, record: &Record) -> TowerResult<()> {
         let record = record.clone();
         self.run(move |store| {
@@ -141,9 +165,11 @@ impl TowerSessionStore for DirectorySessionStore {
 
 #[async_trait]
 impl ExpiredDeletion for DirectorySessionStore {
-    /// What cannot be read is left, and does not end it; `sessiondir check` tells of it.
+    /// What cannot be read is left, and does not end it; `sessiondir check` tells of it. An error is a store that cannot
+    /// be listed. It ends `continuously_delete_expired`, so start that again, or log what it returns.
     async fn delete_expired(&self) -> TowerResult<()> {
-        self.run(|store| store.delete_where(&|session| session.is_expired(store.now())).map(drop)).await
+        // However long ago the last access was, that alone is no reason.
+        self.run(|store| store.delete_old_sessions(u64::MAX).map(drop)).await
     }
 }
 
@@ -156,12 +182,45 @@ fn reference(of: Id) -> Result<SessionRef> {
     id(of).map(SessionRef::Id)
 }
 
+fn insert(store: &DirectoryStore, record: &Record) -> Result<()> {
+    let mut session = Session::at(store.now(), store.now());
+    write(&mut session, record)?;
+    store.insert(&id(record.id)?, &mut session)
+}
+
+/// A JSON value on its way into the format. Where any crate of the program enables `serde_json`'s feature
+/// `arbitrary_precision`, its own `Serialize` makes a map of each number.
+struct Plain<'a>(&'a Value);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Number(number) => {
+                if let Some(number) = number.as_i64() {
+                    serializer.serialize_i64(number)
+                } else if let Some(number) = number.as_u64() {
+                    serializer.serialize_u64(number)
+                } else if let Some(number) = number.as_f64() {
+                    serializer.serialize_f64(number)
+                } else {
+                    Err(S::Error::custom("a number beyond those of 64 bits; store it as text"))
+                }
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Plain)),
+            Value::Object(entries) => {
+                serializer.collect_map(entries.iter().map(|(key, value)| (key, Plain(value))))
+            }
+            other => other.serialize(serializer),
+        }
+    }
+}
+
 /// An attribute as JSON, if that says the same.
 fn json(session: &Session, key: &str, encoded: &[u8]) -> Option<Value> {
     let value: Value = session.get(key).ok()??;
     // NaN, for one, becomes null, which must not be written back.
     let mut again = Session::new();
-    again.insert(key, &value).ok()?;
+    again.insert(key, &Plain(&value)).ok()?;
     let same = again.attributes().next().is_some_and(|(_, again)| again == encoded);
     same.then_some(value)
 }
@@ -186,7 +245,7 @@ fn write(session: &mut Session, record: &Record) -> Result<()> {
         session.remove(key);
     }
     for (key, value) in &record.data {
-        session.insert(key, value)?;
+        session.insert(key, &Plain(value))?;
     }
     session.set_expires(Some(expires(record.expiry_date)));
     Ok(())
@@ -208,3 +267,8 @@ fn told(error: Error) -> TowerError {
         _ => TowerError::Backend(text),
     }
 }
+
+/// The program of the migration's page is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/tower-sessions-file-store.md")]
+struct Migration;
