@@ -97,7 +97,10 @@ impl SessionStore for Watched {
         self.write("delete")?.delete(session)
     }
     fn rotate(&self, session: &mut Session) -> Result<SessionId> {
-        self.write("rotate")?.rotate(session)
+        let rotated = self.write("rotate")?.rotate(session)?;
+        // As `after rotate`: it is done, and an error all the same.
+        self.write("after rotate")?;
+        Ok(rotated)
     }
     fn iter_sessions(&self) -> Result<Box<dyn Iterator<Item = Result<Session>> + '_>> {
         self.inner.iter_sessions()

@@ -9,7 +9,7 @@ use axum::routing::get;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use sessiondir::web::{Config, Error, Outcome, RequestSession, SessionLayer, SessionManager};
-use sessiondir::{Error as StoreError, Options, Session, SessionId, SessionStore};
+use sessiondir::{DirectoryStore, Error as StoreError, Options, Session, SessionId, SessionStore};
 use tower::ServiceExt;
 
 use super::browser::{Browser, Clock, Watched, all, manager, only};
@@ -22,6 +22,17 @@ fn busy() -> StoreError {
 
 fn no_space() -> StoreError {
     StoreError::NoSpace { operation: "write", session: None, source: io::ErrorKind::StorageFull.into() }
+}
+
+/// A store with a session of ada's, under a short ID of an importer.
+fn imported() -> (tempfile::TempDir, SessionId) {
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let store = Options::new().create(true).open(tmp.path()).expect("opens");
+    let id = SessionId::new("Abcdefghij_").expect("an ID");
+    let mut session = Session::new();
+    session.set_user("ada").expect("a user");
+    store.insert(&id, &mut session).expect("stores");
+    (tmp, id)
 }
 
 #[test]
@@ -101,13 +112,9 @@ fn a_rotation_waits_for_the_end_of_the_request() {
 
 #[test]
 fn a_short_id_waits_for_the_end_of_the_request() {
-    let tmp = tempfile::tempdir().expect("works");
-    let store = Options::new().create(true).open(tmp.path().join("s")).expect("works");
-    let id = SessionId::new("Abcdefghij_").expect("works");
-    let mut session = Session::new();
-    session.set_user("ada").expect("works");
-    store.insert(&id, &mut session).expect("works");
-    let manager = SessionManager::new(store, Config::new()).expect("works");
+    let (tmp, id) = imported();
+    let store = DirectoryStore::open(tmp.path()).expect("opens");
+    let manager = SessionManager::new(store, Config::new()).expect("a manager");
     let session = manager.start_request(&Browser::with(&id).request());
     session.insert("progress", &1).expect("works");
     manager.save(&session).expect("works");
@@ -233,18 +240,9 @@ fn modify_in_a_strict_commit_does_not_wait_for_itself() {
 
 #[test]
 fn a_short_id_is_read_where_nothing_can_be_written() {
-    let options = Options::new();
-    let store = Watched::with(&options);
-    let tmp = tempfile::tempdir().expect("works");
-    let dir = Options::new().create(true).open(tmp.path().join("s")).expect("works");
-    drop(store);
-    let id = SessionId::new("Abcdefghij_").expect("works");
-    let mut session = Session::new();
-    session.set_user("ada").expect("works");
-    dir.insert(&id, &mut session).expect("works");
-    drop(dir);
-    let dir = Options::new().read_only(true).open(tmp.path().join("s")).expect("works");
-    let manager = SessionManager::new(dir, Config::new()).expect("works");
+    let (tmp, id) = imported();
+    let store = Options::new().read_only(true).open(tmp.path()).expect("opens");
+    let manager = SessionManager::new(store, Config::new()).expect("a manager");
     let session = manager.start_request(&Browser::with(&id).request());
     assert!(session.has_user().expect("works"));
     let done = manager.finish_successful_request(&session, &mut HeaderMap::new());
@@ -503,13 +501,9 @@ fn a_login_keeps_an_earlier_end() {
 
 #[test]
 fn two_tabs_of_an_imported_user_stay_logged_in() {
-    let tmp = tempfile::tempdir().expect("works");
-    let store = Options::new().create(true).open(tmp.path().join("s")).expect("works");
-    let id = SessionId::new("Abcdefghij_").expect("works");
-    let mut session = Session::new();
-    session.set_user("ada").expect("works");
-    store.insert(&id, &mut session).expect("works");
-    let manager = SessionManager::new(store, Config::new()).expect("works");
+    let (tmp, id) = imported();
+    let store = DirectoryStore::open(tmp.path()).expect("opens");
+    let manager = SessionManager::new(store, Config::new()).expect("a manager");
     let mut browser = Browser::with(&id);
     let mut headers = Vec::new();
     // Both sent with the old ID; both pages show a CSRF token; the responses come in order.
@@ -692,4 +686,23 @@ async fn an_error_of_the_session_ends_the_request() {
     assert!(body.starts_with(b"Somebody else has changed"));
     let stored = only(manager.store());
     assert!(stored.contains("c") && !stored.contains("b"));
+}
+
+/// A rotation of which the disk cannot say whether it outlives a power failure is one: without the cookie its user would
+/// be logged out.
+#[test]
+fn a_rotation_of_unknown_outcome_gives_its_cookie() {
+    let manager = manager(Config::new());
+    let mut browser = Browser::new();
+    browser.visit(&manager, |s| s.set_user("ada"));
+    manager.store().break_write("after rotate", || StoreError::OutcomeUnknown {
+        operation: "delete a session",
+        session: None,
+        source: io::ErrorKind::Other.into(),
+    });
+    let before = browser.clone();
+    let ((), outcome) = browser.visit(&manager, |s| s.rotate());
+    assert_eq!(outcome, Outcome::Rotated);
+    assert_ne!(browser, before);
+    assert!(browser.visit(&manager, |s| s.has_user()).0);
 }
