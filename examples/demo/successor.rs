@@ -111,7 +111,7 @@ async fn counter(session: RequestSession) -> Result<Response, Error> {
 async fn check(session: RequestSession) -> Result<Response, Error> {
     // As Python shows them: scripts that were written for the original read this.
     let boolean = |yes| if yes { "True" } else { "False" };
-    let id = home::id(&session).await?;
+    let id = home::id(&session)?;
     let user = session.user::<Value>()?.map_or("None".to_owned(), |user| user::shown(&user).text);
     let (counter, has_info) = (home::counter(&session)?, boolean(session.has_info()?));
     let tokens = session.form_tokens()?;

@@ -34,8 +34,8 @@ use crate::time::UnixMillis;
 pub struct RequestSession(pub(super) Arc<Inner>);
 
 impl RequestSession {
-    /// The ID: `None` until the session is stored. The commit may give it another one (after a login, to a short ID of
-    /// an importer): a page that shows it saves first.
+    /// The ID: `None` until the session is stored. The end of the request may give it another one: after a login, for
+    /// one, or to a short ID of an importer.
     ///
     /// # Errors
     /// [`Error::Store`]
