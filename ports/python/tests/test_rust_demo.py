@@ -104,7 +104,7 @@ def test_a_session_of_one_is_one_of_the_other(demos, first):
     before = demos.cookie
     # Session3's IDs are short. Such a session gets a new one at the end of the first visit to the demo in Rust.
     assert len(before) == (22 if first == "rust" else 11)
-    demos.at(demos.rust, "/")
+    demos.at(demos.rust, "/", 200)
     kept, count = both(demos)
     assert (demos.cookie, count, len(kept)) == (kept, 0, 22)
     for count in range(1, 7):
