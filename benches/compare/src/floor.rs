@@ -1,0 +1,138 @@
+//! The floor: the system calls that an operation cannot do without, on files of the same size, with nothing around them.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use sessiondir::Durability;
+
+use crate::Result;
+use crate::contender::{Contender, Op, Watch, attributes, pool};
+
+pub struct Floor {
+    dir: OwnedFd,
+    locks: Vec<OwnedFd>,
+    durable: bool,
+    slot: Vec<u8>,
+    file: Vec<u8>,
+    buffer: Vec<u8>,
+    turn: usize,
+    pool: usize,
+    made: Vec<String>,
+}
+
+fn name(n: usize) -> String {
+    format!("AAAAAAAAAAAAAA{n:08}")
+}
+
+impl Floor {
+    pub fn new(path: &Path, durability: Durability, size: usize) -> Result<Self> {
+        std::fs::create_dir_all(path)?;
+        std::fs::create_dir_all(path.join(".lock"))?;
+        let dir = fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let locks = (0..64)
+            .map(|n| fs::openat(&dir, format!(".lock/{n:02x}"), flags, Mode::from_raw_mode(0o600)))
+            .collect::<std::result::Result<_, _>>()?;
+        // As large as sessiondir's: the attributes with their keys, and what a record has beside them.
+        let record: usize = attributes(size).iter().map(|(key, value)| key.len() + value.len() + 6).sum();
+        let slot = (record + 200).next_power_of_two().max(4096);
+        let mut bytes = vec![0; slot];
+        bytes[..record].fill(b'x');
+        for n in 0..pool(size) {
+            std::fs::write(path.join(name(n)), [&bytes[..], &bytes[..]].concat())?;
+        }
+        Ok(Floor {
+            dir,
+            locks,
+            durable: durability == Durability::Power,
+            file: [&bytes[..], &bytes[..]].concat(),
+            buffer: vec![0; 2 * slot],
+            slot: bytes,
+            turn: 0,
+            pool: pool(size),
+            made: Vec::new(),
+        })
+    }
+
+    fn load(&mut self, name: &str) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let file = fs::openat(&self.dir, name, flags, Mode::empty())?;
+        fs::fstat(&file)?;
+        rustix::io::read(&file, &mut self.buffer[..])?;
+        Ok(())
+    }
+
+    fn lock(&self, n: usize, how: FlockOperation) -> Result<()> {
+        Ok(fs::fcntl_lock(self.locks[n % 64].as_fd(), how)?)
+    }
+
+    fn save(&mut self, n: usize, name: &str) -> Result<()> {
+        self.lock(n, FlockOperation::NonBlockingLockExclusive)?;
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let file = fs::openat(&self.dir, name, flags, Mode::empty())?;
+        fs::fstat(&file)?;
+        rustix::io::read(&file, &mut self.buffer[..])?;
+        let at = if n.is_multiple_of(2) { 0 } else { self.slot.len() as u64 };
+        rustix::io::pwrite(&file, &self.slot, at)?;
+        if self.durable {
+            fs::fdatasync(&file)?;
+        }
+        drop(file);
+        self.lock(n, FlockOperation::NonBlockingUnlock)
+    }
+
+    fn create(&mut self, n: usize, name: &str) -> Result<()> {
+        self.lock(n, FlockOperation::NonBlockingLockExclusive)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::openat(&self.dir, ".tmp", flags, Mode::from_raw_mode(0o600))?;
+        rustix::io::pwrite(&file, &self.file, 0)?;
+        if self.durable {
+            fs::fdatasync(&file)?;
+        }
+        drop(file);
+        fs::renameat_with(&self.dir, ".tmp", &self.dir, name, RenameFlags::NOREPLACE)?;
+        if self.durable {
+            fs::fsync(&self.dir)?;
+        }
+        self.lock(n, FlockOperation::NonBlockingUnlock)
+    }
+
+    fn delete(&mut self, n: usize, name: &str) -> Result<()> {
+        self.lock(n, FlockOperation::NonBlockingLockExclusive)?;
+        fs::unlinkat(&self.dir, name, AtFlags::empty())?;
+        if self.durable {
+            fs::fsync(&self.dir)?;
+        }
+        self.lock(n, FlockOperation::NonBlockingUnlock)
+    }
+}
+
+impl Contender for Floor {
+    fn name(&self) -> String {
+        "floor".to_owned()
+    }
+
+    fn run(&mut self, op: Op, count: usize) -> Result<Option<f64>> {
+        let mut watch = Watch::default();
+        for _ in 0..count {
+            self.turn += 1;
+            let n = self.turn;
+            let of_pool = name(n % self.pool);
+            match op {
+                Op::Load => watch.time(|| self.load(&of_pool))?,
+                Op::Save | Op::SaveOther | Op::Update | Op::Touch => watch.time(|| self.save(n, &of_pool))?,
+                Op::Create => {
+                    let fresh = format!("{}x", name(n));
+                    watch.time(|| self.create(n, &fresh))?;
+                    self.made.push(fresh);
+                }
+                Op::Delete => {
+                    let Some(made) = self.made.pop() else { break };
+                    watch.time(|| self.delete(n, &made))?;
+                }
+            }
+        }
+        Ok(watch.each())
+    }
+}
