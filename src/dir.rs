@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
@@ -85,6 +86,8 @@ pub(crate) struct Stat {
     pub(crate) links: u64,
     /// Which file it is: device and inode.
     pub(crate) identity: (u64, u64),
+    /// When its contents were last changed, in Unix milliseconds: a hint, never to be trusted.
+    pub(crate) modified: u64,
 }
 
 impl From<fs::Stat> for Stat {
@@ -99,6 +102,8 @@ impl From<fs::Stat> for Stat {
             size: stat.st_size as u64,
             links: u64::from(stat.st_nlink),
             identity: (stat.st_dev as u64, stat.st_ino as u64),
+            modified: u64::try_from(stat.st_mtime).unwrap_or(0).saturating_mul(1000)
+                + stat.st_mtime_nsec as u64 / 1_000_000,
         }
     }
 }
@@ -196,10 +201,8 @@ impl Dir {
 
     /// An entry, not followed if it is a link.
     pub(crate) fn stat_entry(&self, name: &[u8]) -> io::Result<Option<Stat>> {
-        // An entry's name comes from the directory, so it has no NUL.
-        let path = CString::new(name).map_err(|_| io::Error::from(Errno::INVAL))?;
         let shown = String::from_utf8_lossy(name);
-        absent(call(Op::Stat, &shown, || fs::statat(&self.fd, &path, AtFlags::SYMLINK_NOFOLLOW)))
+        absent(call(Op::Stat, &shown, || fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)))
             .map(|stat| stat.map(Stat::from))
     }
 
@@ -263,17 +266,21 @@ impl Dir {
     }
 
     /// Makes the temp of `name`, which is not there (WRITE-12).
-    pub(crate) fn create_temp(&self, name: &FileName) -> io::Result<File> {
+    pub(crate) fn create_temp(&self, name: &FileName) -> io::Result<(File, Stat)> {
         self.create(&name.temp(), OFlags::EXCL)
     }
 
     /// Makes a file, as `how` says where there is one.
-    fn create(&self, name: &str, how: OFlags) -> io::Result<File> {
+    fn create(&self, name: &str, how: OFlags) -> io::Result<(File, Stat)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | how;
         let mode = file_mode(self.sharing);
         let file = File(call(Op::Create, name, || fs::openat(&self.fd, name, flags, mode))?);
-        self.share(&file)?;
-        Ok(file)
+        // A change of the mode is a write of the inode, and nearly always needless.
+        let stat = file.stat()?;
+        if stat.mode != mode.bits() {
+            self.share(&file)?;
+        }
+        Ok((file, stat))
     }
 
     /// Gives a file that was made the bits which the process's umask may have taken away (DIR-6).
@@ -287,9 +294,12 @@ impl Dir {
         if fresh {
             let flags = RenameFlags::NOREPLACE;
             match call(Op::Rename, to, || fs::renameat_with(&self.fd, &from, &self.fd, to, flags)) {
-                // Not every file system has it. The lock is held and the name was seen absent: that suffices.
+                // Not every file system has it. The lock is held, so to see the name absent suffices.
                 Err(error) if is(&error, Errno::INVAL) || is(&error, Errno::NOSYS) => {}
                 done => return done,
+            }
+            if self.stat_entry(to.as_bytes())?.is_some() {
+                return Err(Errno::EXIST.into());
             }
         }
         call(Op::Rename, to, || fs::renameat(&self.fd, &from, &self.fd, to))
@@ -340,7 +350,7 @@ impl Dir {
     /// a temp that is there is debris; and syncs the directory afterwards.
     pub(crate) fn write_marker(&self, text: &str) -> io::Result<()> {
         self.unlink_entry(MARKER_TEMP)?;
-        let file = self.create(MARKER_TEMP, OFlags::EXCL)?;
+        let (file, _) = self.create(MARKER_TEMP, OFlags::EXCL)?;
         file.write_at(text.as_bytes(), 0).map_err(|(error, _)| error)?;
         file.sync()?;
         call(Op::Rename, MARKER, || fs::renameat(&self.fd, MARKER_TEMP, &self.fd, MARKER))
@@ -355,7 +365,7 @@ impl Dir {
                     OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 File(call(Op::Open, IMPORTS, || fs::openat(&self.fd, IMPORTS, flags, Mode::empty()))?)
             }
-            made => made?,
+            made => made?.0,
         };
         let mut rest = lines;
         while !rest.is_empty() {
@@ -557,6 +567,27 @@ impl File {
             length += read;
         }
         Ok(length)
+    }
+
+    /// The next `length` bytes from the file's position on, or fewer where the file ends. As [`File::read`], without
+    /// filling the memory with zeros first.
+    pub(crate) fn read_new(&self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            // The capacity may be larger than what was asked for.
+            let left = length - bytes.len();
+            if bytes.capacity() - bytes.len() > left {
+                let start = bytes.len();
+                bytes.resize(length, 0);
+                let read = self.read(&mut bytes[start..])?;
+                bytes.truncate(start + read);
+                break;
+            }
+            if call(Op::Read, "", || rustix::io::read(&self.0, spare_capacity(&mut bytes)))? == 0 {
+                break;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Reads at `offset`; as [`File::read`].

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -256,13 +257,14 @@ impl SessionRef {
     /// The name of the session's file under `naming`; `None` for a key in a store of naming `plain`.
     pub(crate) fn file_name(&self, naming: Naming) -> Option<FileName> {
         match (naming, self) {
-            (Naming::Plain, SessionRef::Id(id)) => {
-                Some(FileName { text: id.0.clone(), session: self.clone() })
+            (Naming::Plain, SessionRef::Id(_)) => {
+                Some(FileName { hex: None, session: self.clone(), key: OnceLock::new() })
             }
             (Naming::Plain, SessionRef::Key(_)) => None,
             (Naming::Hashed, reference) => {
                 let key = reference.key();
-                Some(FileName { text: key.to_hex().into(), session: SessionRef::Key(key) })
+                let hex = Some(key.to_hex().into());
+                Some(FileName { hex, session: SessionRef::Key(key), key: key.into() })
             }
         }
     }
@@ -309,25 +311,50 @@ impl Naming {
 
 /// The name of a session's file, and the session that it names. It is made by [`SessionRef::file_name`] and
 /// [`entry`] alone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct FileName {
-    text: Box<str>,
+    /// The name, where it is not the ID.
+    hex: Option<Box<str>>,
     session: SessionRef,
+    /// *d*, once somebody has asked: a load by ID need not know it, and a save asks several times.
+    key: OnceLock<Key>,
 }
+
+impl PartialEq for FileName {
+    fn eq(&self, other: &Self) -> bool {
+        self.session == other.session
+    }
+}
+
+impl Eq for FileName {}
 
 impl FileName {
     pub(crate) fn as_str(&self) -> &str {
-        &self.text
+        match (&self.hex, &self.session) {
+            (Some(hex), _) => hex,
+            (None, SessionRef::Id(id)) => id.expose(),
+            (None, SessionRef::Key(_)) => unreachable!("a key is written in hexadecimal digits"),
+        }
+    }
+
+    /// *d* of the session.
+    pub(crate) fn key(&self) -> Key {
+        *self.key.get_or_init(|| self.session.key())
+    }
+
+    /// How errors and outputs show the session (NAME-8).
+    pub(crate) fn shown(&self) -> Shown {
+        self.key().shown()
     }
 
     /// The name of the session's temp (section 4.2).
     pub(crate) fn temp(&self) -> String {
-        format!("{TEMP_PREFIX}{}", self.text)
+        [TEMP_PREFIX, self.as_str()].concat()
     }
 
     /// The name under which it is moved aside at `millis` (section 4.4).
     pub(crate) fn aside(&self, millis: u64) -> String {
-        format!("{}.{millis}", self.text)
+        format!("{}.{millis}", self.as_str())
     }
 
     /// The session that the file is named after: a key, where the name is one.

@@ -60,7 +60,7 @@ impl Current {
     /// What the current record means; the file is that of `name`. SLOT-8, BODY-5.
     pub(crate) fn session(&self, name: &FileName) -> Result<Session> {
         record::decode(self.record(), &self.envelope, Some(name))
-            .map_err(|refusal| refusal.into_error(self.base()).about(name.session().shown()))
+            .map_err(|refusal| refusal.into_error(self.base()).about(name.shown()))
     }
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct Tally {
 }
 
 pub(crate) fn corrupt(name: &FileName, fault: Fault) -> Error {
-    Error::Corrupt { session: Some(name.session().shown()), fault }
+    Error::Corrupt { session: Some(name.shown()), fault }
 }
 
 /// One round: steps 2 to 6 of section 10.2. READ-1 to READ-4.
@@ -105,12 +105,12 @@ pub(crate) fn round(
     access: Access,
     tally: &Tally,
 ) -> Result<Round> {
-    let failed = |error: io::Error| Error::io("read a session", Some(name.session().shown()), error);
+    let failed = |error: io::Error| Error::io("read a session", Some(name.shown()), error);
     let (file, stat) = match dir.open_session(name, access) {
         Ok(Opened::File(file, stat)) => (file, stat),
         Ok(Opened::Absent) => return Ok(Round::Absent),
         Ok(Opened::NotRegular) => return Err(corrupt(name, Fault::new(Rule::Name11, 0))),
-        Err(error) => return Err(Error::io("open a session's file", Some(name.session().shown()), error)),
+        Err(error) => return Err(Error::io("open a session's file", Some(name.shown()), error)),
     };
     let process = marker.durability == Durability::Process;
     let slot_size = match slots::slot_size(stat.size) {
@@ -118,8 +118,8 @@ pub(crate) fn round(
         Err(_) if process && stat.size == 0 => return Ok(Round::Stillborn),
         Err(fault) => return Err(corrupt(name, fault)),
     };
-    let mut bytes = vec![0; 2 * slot_size];
-    if file.read(&mut bytes).map_err(failed)? < bytes.len() {
+    let bytes = file.read_new(2 * slot_size).map_err(failed)?;
+    if bytes.len() < 2 * slot_size {
         // Truncated since the fstat: what the size is now, the next round sees.
         return Ok(Round::Again(Fault::new(Rule::Slot1, 0)));
     }
@@ -157,5 +157,5 @@ pub(crate) fn settled_bytes(file: &[u8], marker: &Marker, name: &FileName) -> Re
     let base = index * (file.len() / 2);
     record::decode(&file[base..base + envelope.end], &envelope, Some(name))
         .map(Some)
-        .map_err(|refusal| refusal.into_error(base).about(name.session().shown()))
+        .map_err(|refusal| refusal.into_error(base).about(name.shown()))
 }

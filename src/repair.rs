@@ -220,9 +220,9 @@ impl<'a> Repairer<'a> {
         let operation = "move a session into .quarantine";
         let moved = self.store.dir.move_aside(name, self.store.now().as_millis());
         let quarantine = moved.map_err(|error| failed(operation, name, error))?;
-        self.store.synced.forget(&name.session().key());
+        self.store.synced.forget(&name.key());
         if self.store.marker.durability == Durability::Power {
-            let session = Some(name.session().shown());
+            let session = Some(name.shown());
             let synced = quarantine.sync().and_then(|()| self.store.dir.sync());
             synced.map_err(|source| Error::OutcomeUnknown { operation, session, source })?;
         }
@@ -282,5 +282,5 @@ impl<'a> Repairer<'a> {
 }
 
 fn failed(operation: &'static str, name: &FileName, error: io::Error) -> Error {
-    Error::io(operation, Some(name.session().shown()), error)
+    Error::io(operation, Some(name.shown()), error)
 }

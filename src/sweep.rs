@@ -151,7 +151,7 @@ impl DirectoryStore {
             return Ok(true);
         }
         let _guard = self.lock(name)?;
-        let failed = |error| Error::io("remove debris", Some(name.session().shown()), error);
+        let failed = |error| Error::io("remove debris", Some(name.shown()), error);
         self.remove_temp(name).map_err(failed)
     }
 

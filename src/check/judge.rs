@@ -202,7 +202,7 @@ impl<'a> Judge<'a> {
     fn temp(&self, name: &FileName) -> Vec<Finding> {
         let place = Place::Temp(name.session().clone());
         let detail = "is left of a killed creation or replacement; a sweep removes it";
-        self.debris(name.session().key().lock_file(), place, name.temp().as_bytes(), detail)
+        self.debris(name.key().lock_file(), place, name.temp().as_bytes(), detail)
     }
 
     /// CHK-12. Whoever changes the marker holds all locks.

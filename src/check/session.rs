@@ -27,7 +27,7 @@ impl Judge<'_> {
         if let Ok(Some(first)) = &seen
             && first.findings.iter().any(Finding::could_be_a_writer)
         {
-            let index = name.session().key().lock_file();
+            let index = name.key().lock_file();
             match self.under_lock(index, &place, || self.look(name)) {
                 Ok(again) => seen = again,
                 Err(busy) => return vec![busy].into(),
@@ -69,12 +69,11 @@ impl Judge<'_> {
         let mut look = Look { marker: &self.marker, now: self.now, name, place, seen };
         // A file of another size is not read: it may be of any.
         let length = slots::slot_size(stat.size).map_or(0, |slot| 2 * slot);
-        let mut bytes = vec![0; length];
-        let length = file.read(&mut bytes)?;
-        if length == bytes.len() && length > 0 {
+        let bytes = file.read_new(length)?;
+        if bytes.len() == length && length > 0 {
             look.file(&bytes);
         } else {
-            look.wrong_size(if length > 0 { length as u64 } else { stat.size });
+            look.wrong_size(if bytes.is_empty() { stat.size } else { bytes.len() as u64 });
         }
         Ok(Some(look.seen))
     }
@@ -127,31 +126,39 @@ impl Look<'_> {
             }
         };
         for (index, half) in bytes.chunks_exact(size).enumerate() {
-            self.slot(half, index, index * size, (index == current).then_some(&envelope));
+            if index == current {
+                self.current(half, &envelope, index * size);
+                self.stray(half, &Slot::Whole(envelope), index * size);
+            } else {
+                self.other(half, index, index * size);
+            }
         }
     }
 
-    /// A slot of a file that has a whole record; `current` if it is the one.
-    fn slot(&mut self, half: &[u8], index: usize, base: usize, current: Option<&Envelope>) {
+    /// The slot beside the current record's.
+    fn other(&mut self, half: &[u8], index: usize, base: usize) {
         let slot = slots::judge(half, index);
-        match (&slot, current) {
-            (_, Some(envelope)) => self.current(half, envelope, base),
-            (Slot::Whole(other), None) => {
+        match &slot {
+            Slot::Whole(other) => {
                 if let Err(refusal) = record::decode(&half[..other.end], other, Some(self.name)) {
                     let detail = "is broken in its older record; the current one can be read";
                     self.add(FindingKind::StaleRecord, refusal.fault().within(base), detail);
                 }
             }
-            (Slot::Damaged(damage), None) => {
+            Slot::Damaged(damage) => {
                 let Fault { rule, offset } = damage.fault.within(base);
                 let detail = format!(
                     "has a slot that holds no whole record ({rule}): a killed save, or damage; readers use the other slot"
                 );
                 self.add(FindingKind::DamagedSlot, Fault::new(Rule::Slot11, offset), detail);
             }
-            (Slot::Empty, None) => {}
+            Slot::Empty => {}
         }
-        if let Some(at) = slots::stray_byte(half, &slot) {
+        self.stray(half, &slot, base);
+    }
+
+    fn stray(&mut self, half: &[u8], slot: &Slot, base: usize) {
+        if let Some(at) = slots::stray_byte(half, slot) {
             let detail = "has bytes where zeros belong: a killed save, or damage; readers do not look there";
             self.add(FindingKind::StrayBytes, Fault::new(Rule::Chk9, base + at), detail);
         }

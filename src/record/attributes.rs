@@ -23,7 +23,16 @@ struct Entry {
     end: u32,
 }
 
+/// For how many entries room is made before any of them has been seen: their number is what the bytes say.
+const ROOM_MOST: usize = 1024;
+
 impl Attributes {
+    /// With room for `entries` of `bytes` together.
+    pub(crate) fn with_room_for(entries: usize, bytes: usize) -> Self {
+        let entries = Vec::with_capacity(entries.min(ROOM_MOST));
+        Attributes { buffer: Vec::with_capacity(bytes), entries, total: 0 }
+    }
+
     /// The most bytes that an entry takes in a record.
     pub(crate) fn size(key: &str, encoded: &[u8]) -> usize {
         // The longest head of a text within 16 MiB.

@@ -3,8 +3,8 @@
 use super::attributes::Attributes;
 use super::cbor::{self, Head, MapReader};
 use super::envelope::{self, Envelope};
-use super::session::{ADDR_MAX, Content, NULL, OVERHEAD, Session, TOKEN_MAX, TOKENS_MAX, limit};
-use super::{COUNTER_MAX, RECORD_MAX, Refusal};
+use super::session::{ADDR_MAX, Content, NULL, Session, TOKEN_MAX, TOKENS_MAX, limit};
+use super::{COUNTER_MAX, RECORD_MAX, Refusal, slot_for};
 use crate::error::{Error, Result, Unsupported};
 use crate::names::{FileName, Key, Naming, SessionId, SessionRef};
 use crate::rule::{Fault, Rule};
@@ -20,7 +20,7 @@ impl Session {
         if seq > COUNTER_MAX || self.rev > COUNTER_MAX {
             return Err(too_large("seq and rev end at 2^53-1"));
         }
-        let record = envelope::build(seq, &self.body(reference, naming));
+        let record = self.record(seq, reference, naming);
         if record.len() > RECORD_MAX {
             return Err(too_large("a record is at most 16777152 bytes long (16 MiB - 64)"));
         }
@@ -39,8 +39,8 @@ impl Session {
         self.encode(seq, naming)
     }
 
-    /// The body's map (section 7.3).
-    fn body(&self, reference: &SessionRef, naming: Naming) -> Vec<u8> {
+    /// The record, with the body's map (section 7.3), in a buffer that has room for its slot.
+    fn record(&self, seq: u64, reference: &SessionRef, naming: Naming) -> Vec<u8> {
         let mut entries: Vec<(&str, Part<'_>)> = Vec::with_capacity(12 + self.content.unknown.len());
         match (naming, reference) {
             (Naming::Plain, SessionRef::Id(id)) => entries.push(("id", Part::Text(id.expose()))),
@@ -60,13 +60,17 @@ impl Session {
         entries.extend(unknown.iter().map(|(key, value)| (key, Part::Encoded(value))));
         entries.sort_unstable_by(|(a, _), (b, _)| cbor::key_order(a, b));
 
-        let mut body = Vec::with_capacity(OVERHEAD + data.total());
-        cbor::put_head(&mut body, cbor::MAP, entries.len() as u64);
-        for (key, part) in entries {
-            cbor::put_text(&mut body, key);
-            part.put(&mut body);
-        }
-        body
+        // Measured first, so that the bytes are put where they stay: a record may have megabytes.
+        let map = entries.len() as u64;
+        let length = cbor::head_size(map)
+            + entries.iter().map(|(key, part)| cbor::text_size(key) + part.size()).sum::<usize>();
+        envelope::build(seq, length, slot_for(length + envelope::AROUND), |out| {
+            cbor::put_head(out, cbor::MAP, map);
+            for (key, part) in entries {
+                cbor::put_text(out, key);
+                part.put(out);
+            }
+        })
     }
 
     /// What the body of a whole record of version 1 means. VAL, BODY-1, REC-11, REC-12, BODY-2 to BODY-15; with
@@ -105,6 +109,23 @@ enum Part<'a> {
 }
 
 impl Part<'_> {
+    /// How many bytes [`Part::put`] appends.
+    fn size(&self) -> usize {
+        match self {
+            Part::Number(number) => cbor::head_size(*number),
+            Part::Text(text) => cbor::text_size(text),
+            Part::Texts(texts) => {
+                cbor::head_size(texts.len() as u64) + texts.iter().map(|text| cbor::text_size(text)).sum::<usize>()
+            }
+            Part::Key(key) => cbor::head_size(key.as_bytes().len() as u64) + key.as_bytes().len(),
+            Part::Map(map) => {
+                let entries = map.iter().map(|(key, value)| cbor::text_size(key) + value.len());
+                cbor::head_size(map.len() as u64) + entries.sum::<usize>()
+            }
+            Part::Encoded(encoded) => encoded.len(),
+        }
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Part::Number(number) => cbor::put_head(out, cbor::UNSIGNED, *number),
@@ -120,7 +141,7 @@ impl Part<'_> {
                 cbor::put_head(out, cbor::MAP, map.len() as u64);
                 for (key, value) in map.iter() {
                     cbor::put_text(out, key);
-                    out.extend(value);
+                    out.extend_from_slice(value);
                 }
             }
             Part::Encoded(encoded) => out.extend(*encoded),
@@ -204,7 +225,7 @@ impl<'a> Fields<'a> {
     /// Reads `data`, and keeps its entries where it is a map; returns where it ends.
     fn read_data(&mut self, at: usize) -> Result<usize, Fault> {
         let Some(mut map) = MapReader::open(self.body, at, 1)? else { return cbor::value(self.body, at, 1) };
-        let mut data = Attributes::default();
+        let mut data = Attributes::with_room_for(map.left(), self.body.len() - map.end());
         while let Some((key, value_at)) = map.key()? {
             let end = cbor::value(self.body, value_at, 2)?;
             data.push_sorted(key, &self.body[value_at..end]);

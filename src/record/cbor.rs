@@ -63,6 +63,19 @@ struct Opened {
     entries: u64,
 }
 
+/// The `length` bytes at `at`, where there are as many.
+fn string(bytes: &[u8], at: usize, length: u64) -> Option<&[u8]> {
+    let rest = bytes.get(at..)?;
+    usize::try_from(length).ok().and_then(|length| rest.get(..length))
+}
+
+/// The text whose head, which has been read, stands at `at`, and where it ends. VAL-6, VAL-13.
+fn text(bytes: &[u8], head: Head, at: usize) -> Result<(&str, usize), Fault> {
+    let string = string(bytes, head.next, head.argument).ok_or(Fault::new(Rule::Val13, at))?;
+    let text = std::str::from_utf8(string).map_err(|_| Fault::new(Rule::Val6, at))?;
+    Ok((text, head.next + text.len()))
+}
+
 /// Reads the item at `at` without what a container encloses; returns where it ends.
 fn item(bytes: &[u8], at: usize) -> Result<(usize, Option<Opened>), Fault> {
     let fail = |rule| Err(Fault::new(rule, at));
@@ -70,17 +83,11 @@ fn item(bytes: &[u8], at: usize) -> Result<(usize, Option<Opened>), Fault> {
     let left = (bytes.len() - next) as u64;
     match major {
         UNSIGNED | NEGATIVE if argument > i64::MAX as u64 => fail(Rule::Val3),
-        BYTES | TEXT => {
-            if argument > left {
-                return fail(Rule::Val13);
-            }
-            // In range: `argument` is at most the length of a slice.
-            let end = next + usize::try_from(argument).unwrap_or(usize::MAX - next);
-            if major == TEXT && std::str::from_utf8(&bytes[next..end]).is_err() {
-                return fail(Rule::Val6);
-            }
-            Ok((end, None))
-        }
+        BYTES => match string(bytes, next, argument) {
+            Some(string) => Ok((next + string.len(), None)),
+            None => fail(Rule::Val13),
+        },
+        TEXT => Ok((text(bytes, Head { major, info, argument, next }, at)?.1, None)),
         ARRAY | MAP => {
             let map = major == MAP;
             // An item takes a byte at least: a count that cannot be true is refused before it is followed.
@@ -139,16 +146,17 @@ fn shortest_form(value: f64) -> u8 {
     }
 }
 
-/// Reads the map key at `at`, `previous` being where the one before stands; returns where it ends. VAL-7 to VAL-9.
-fn key(bytes: &[u8], at: usize, previous: Option<(usize, usize)>) -> Result<usize, Fault> {
+/// Reads the map key at `at`, `previous` being where the one before stands; returns its text, and where it
+/// ends. VAL-7 to VAL-9.
+fn key(bytes: &[u8], at: usize, previous: Option<(usize, usize)>) -> Result<(&str, usize), Fault> {
     if bytes.get(at).is_some_and(|first| first >> 5 != TEXT) {
         return Err(Fault::new(Rule::Val7, at));
     }
-    let (end, _) = item(bytes, at)?;
+    let (text, end) = text(bytes, head(bytes, at)?, at)?;
     match previous.map(|(from, to)| bytes[at..end].cmp(&bytes[from..to])) {
         Some(std::cmp::Ordering::Equal) => Err(Fault::new(Rule::Val9, at)),
         Some(std::cmp::Ordering::Less) => Err(Fault::new(Rule::Val8, at)),
-        _ => Ok(end),
+        _ => Ok((text, end)),
     }
 }
 
@@ -167,7 +175,7 @@ pub(crate) fn value(bytes: &[u8], mut at: usize, depth: usize) -> Result<usize, 
     loop {
         if let Some(Open { map: true, key: previous, .. }) = stack.last_mut() {
             let start = at;
-            at = key(bytes, start, *previous)?;
+            (_, at) = key(bytes, start, *previous)?;
             *previous = Some((start, at));
         }
         let start = at;
@@ -224,12 +232,15 @@ impl<'a> MapReader<'a> {
         }
         self.left -= 1;
         let start = self.at;
-        let end = key(self.bytes, start, self.key)?;
+        let (text, end) = key(self.bytes, start, self.key)?;
         self.key = Some((start, end));
         self.at = end;
-        let text = &self.bytes[head(self.bytes, start)?.next..end];
-        let text = std::str::from_utf8(text).map_err(|_| Fault::new(Rule::Val6, start))?;
         Ok(Some((text, end)))
+    }
+
+    /// How many entries are still to come. As many bytes are, at least twice over.
+    pub(crate) fn left(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX)
     }
 
     /// Goes on at `at`, the end of the value.
@@ -243,6 +254,22 @@ impl<'a> MapReader<'a> {
     }
 }
 
+/// How many bytes the shortest head takes.
+pub(crate) fn head_size(argument: u64) -> usize {
+    match argument {
+        0..24 => 1,
+        24..0x100 => 2,
+        0x100..0x1_0000 => 3,
+        0x1_0000..0x1_0000_0000 => 5,
+        _ => 9,
+    }
+}
+
+/// How many bytes a text takes.
+pub(crate) fn text_size(text: &str) -> usize {
+    head_size(text.len() as u64) + text.len()
+}
+
 /// Appends the shortest head.
 pub(crate) fn put_head(out: &mut Vec<u8>, major: u8, argument: u64) {
     let bytes = argument.to_be_bytes();
@@ -254,17 +281,17 @@ pub(crate) fn put_head(out: &mut Vec<u8>, major: u8, argument: u64) {
         _ => (27, 8),
     };
     out.push(major << 5 | info);
-    out.extend(&bytes[8 - width..]);
+    out.extend_from_slice(&bytes[8 - width..]);
 }
 
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_head(out, TEXT, text.len() as u64);
-    out.extend(text.as_bytes());
+    out.extend_from_slice(text.as_bytes());
 }
 
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_head(out, BYTES, bytes.len() as u64);
-    out.extend(bytes);
+    out.extend_from_slice(bytes);
 }
 
 pub(crate) fn put_int(out: &mut Vec<u8>, int: i64) {

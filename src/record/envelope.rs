@@ -162,16 +162,29 @@ fn crit_name(bytes: &[u8], at: usize) -> Result<(usize, usize), Fault> {
     }
 }
 
-/// Makes record `seq` with that body. REC-1 to REC-7; REC-8 is the caller's to check.
-pub(crate) fn build(seq: u64, body: &[u8]) -> Vec<u8> {
-    let mut record = Vec::with_capacity(MAGIC.len() + 13 + 9 + body.len() + DIGEST_LEN);
+/// Makes record `seq` around `body`.
+#[cfg(feature = "conformance")]
+pub(crate) fn around(seq: u64, body: &[u8]) -> Vec<u8> {
+    build(seq, body.len(), body.len() + AROUND, |out| out.extend_from_slice(body))
+}
+
+/// What stands around a body, at most: magic, array, version, crit, seq, the body's head, the digest.
+pub(crate) const AROUND: usize = MAGIC.len() + 3 + 9 + 9 + DIGEST_LEN;
+
+/// Makes record `seq` with the body that `put_body` appends, of `length` bytes, in a buffer with room for `capacity`.
+/// REC-1 to REC-7; REC-8 is the caller's to check.
+pub(crate) fn build(seq: u64, length: usize, capacity: usize, put_body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut record = Vec::with_capacity(capacity);
     record.extend(MAGIC);
     record.push(FIVE);
     cbor::put_head(&mut record, cbor::UNSIGNED, u64::from(super::VERSION));
     // Version 1 knows no extension, so it never writes a session that needs one.
     cbor::put_head(&mut record, cbor::ARRAY, 0);
     cbor::put_head(&mut record, cbor::UNSIGNED, seq);
-    cbor::put_bytes(&mut record, body);
+    cbor::put_head(&mut record, cbor::BYTES, length as u64);
+    let body_at = record.len();
+    put_body(&mut record);
+    debug_assert_eq!(record.len() - body_at, length);
     let digest = Sha256::digest(&record);
     record.extend(DIGEST_HEAD);
     record.extend(digest);

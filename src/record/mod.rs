@@ -21,6 +21,16 @@ use crate::rule::{Fault, Rule};
 pub const VERSION: u16 = 1;
 /// The longest record, in bytes (REC-8).
 pub const RECORD_MAX: usize = (16 << 20) - 64;
+/// The smallest slot, in bytes: a page, so that slots share neither page nor sector (SLOT-1).
+pub(crate) const SLOT_MIN: usize = 4096;
+/// What a record may grow by when only its numbers do (SLOT-5).
+pub(crate) const SPARE: usize = 32;
+
+/// The smallest slot for a record of `length` bytes. SLOT-5.
+pub(crate) fn slot_for(length: usize) -> usize {
+    (length + SPARE).next_power_of_two().max(SLOT_MIN)
+}
+
 /// The highest seq and rev: 2^53−1 (REC-5, BODY-6), so that JavaScript can count them.
 pub const COUNTER_MAX: u64 = (1 << 53) - 1;
 

@@ -369,30 +369,43 @@ impl Session {
 
     /// The session that is stored as `reference`, which the record may know by its key only.
     pub(crate) fn known_as(mut self, reference: &SessionRef) -> Self {
-        self.reference = Some(reference.clone());
+        if self.reference.as_ref() != Some(reference) {
+            self.reference = Some(reference.clone());
+        }
         self
     }
 
-    /// The next revision of `self`, as the content of `current` replaced by that of `self` at `now`.
+    /// The next revision of `current`, its content replaced by that of `self` at `now`.
     pub(crate) fn next(&self, current: &Session, now: UnixMillis) -> Session {
+        self.clone().into_next(current.clone(), now)
+    }
+
+    /// The same, of what nobody needs any more.
+    pub(crate) fn into_next(self, current: Session, now: UnixMillis) -> Session {
         Session {
             // Whatever an update's function has put in the place of the session, its name stays (BODY-5).
-            reference: current.reference.clone(),
+            reference: current.reference,
             rev: current.rev + 1,
             created: current.created,
             accessed: time::accessed_at(now, current.accessed),
-            content: self.content.clone(),
+            content: self.content,
         }
     }
 
-    /// The session with `accessed` moved to `now` and nothing else; `None` where it would move by less than
-    /// `resolution`, or a tenth of `idle` if that is less. WRITE-16, WRITE-17.
-    pub(crate) fn touched(&self, now: UnixMillis, resolution: Duration) -> Option<Session> {
+    /// What a touch moves `accessed` to; `None` where it would move by less than `resolution`, or a tenth of `idle` if
+    /// that is less. WRITE-17.
+    pub(crate) fn accessed_by_touch(&self, now: UnixMillis, resolution: Duration) -> Option<UnixMillis> {
         let accessed = time::accessed_at(now, self.accessed);
         let resolution = u64::try_from(resolution.as_millis()).unwrap_or(u64::MAX);
         let least = self.content.idle.map_or(resolution, |idle| resolution.min(idle / 10)).max(1);
         let moves = accessed.millis_since(self.accessed).max(self.accessed.millis_since(accessed));
-        (moves >= least).then(|| Session { accessed, ..self.clone() })
+        (moves >= least).then_some(accessed)
+    }
+
+    /// The session as a touch leaves it; `None` where it leaves it alone. WRITE-16, WRITE-17.
+    pub(crate) fn touched(&self, now: UnixMillis, resolution: Duration) -> Option<Session> {
+        let accessed = self.accessed_by_touch(now, resolution)?;
+        Some(Session { accessed, ..self.clone() })
     }
 
     /// The session, its `accessed` set to `now` where it is too far ahead of that (TIME-2).

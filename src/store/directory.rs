@@ -9,7 +9,7 @@ use super::synced::Synced;
 use super::write::Place;
 use super::{Deleted, Fate, SessionStore};
 use crate::counters::{Count, Counters};
-use crate::dir::{Access, Dir};
+use crate::dir::{Access, Dir, Stat};
 use crate::error::{Error, NotAStore, Result, Unsupported};
 use crate::locks::{self, Guard, Locks, Mode, enter};
 use crate::marker::Marker;
@@ -180,7 +180,7 @@ impl DirectoryStore {
     }
 
     pub(crate) fn lock(&self, name: &FileName) -> Result<Guard> {
-        let key = name.session().key();
+        let key = name.key();
         self.lock_file(key.lock_file()).map_err(|error| error.about(key.shown()))
     }
 
@@ -220,11 +220,20 @@ impl DirectoryStore {
         Error::Conflict { session: reference.shown() }
     }
 
+    /// Whether a touch of the session is likely to be due: nobody has written to its file for the store's resolution.
+    /// That only spares it a read without the lock. What the records say decides, whatever the file's times are.
+    fn may_be_due(&self, name: &FileName) -> Result<bool> {
+        let stat = self.dir.stat_entry(name.as_str().as_bytes());
+        let stat = stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))?;
+        let age = |stat: Stat| u128::from(self.now().as_millis().saturating_sub(stat.modified));
+        Ok(stat.is_some_and(|stat| age(stat) >= self.resolution.as_millis()))
+    }
+
     /// Whether the name is taken by a regular file. Anything else there is foreign (NAME-11).
     pub(crate) fn is_file(&self, name: &FileName) -> Result<bool> {
         let stat = self.dir.stat_entry(name.as_str().as_bytes());
         let stat =
-            stat.map_err(|error| Error::io("look at a session", Some(name.session().shown()), error))?;
+            stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))?;
         match stat {
             None => Ok(false),
             Some(stat) if stat.kind == EntryType::Regular => Ok(true),
@@ -247,7 +256,7 @@ impl DirectoryStore {
             }
         }
         // READ-6.
-        let index = name.session().key().lock_file();
+        let index = name.key().lock_file();
         let _guard = match self.locks.lock(&self.dir, index, Mode::Shared, self.patience) {
             Ok(guard) => {
                 round = read::round(&self.dir, &self.marker, name, Access::Read, &self.tally)?;
@@ -256,7 +265,7 @@ impl DirectoryStore {
             // The lock file is not there, or not for us to open: what was seen last has to do.
             Err(Error::NotAStore { .. }) => None,
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => None,
-            Err(error) => return Err(error.about(name.session().shown())),
+            Err(error) => return Err(error.about(name.shown())),
         };
         Ok(round)
     }
@@ -304,9 +313,6 @@ impl SessionStore for DirectoryStore {
         let (id, stored) = self.with_new_id(|reference, name| {
             let first = session.first(reference);
             let _guard = self.lock(name)?;
-            if self.is_file(name)? {
-                return Err(Error::Conflict { session: name.session().shown() });
-            }
             self.put_first(name, &first, Place::Fresh)?;
             Ok(first)
         })?;
@@ -327,7 +333,7 @@ impl SessionStore for DirectoryStore {
             *session = stored;
             return Ok(());
         }
-        let next = session.next(&stored, now);
+        let next = session.clone().into_next(stored, now);
         self.put(&name, &current, &next, SPARE)?;
         *session = next;
         Ok(())
@@ -354,7 +360,7 @@ impl SessionStore for DirectoryStore {
         if changed.has_same_content(&stored) {
             return Ok(stored);
         }
-        let next = changed.next(&stored, now);
+        let next = changed.into_next(stored, now);
         self.put(&name, &current, &next, SPARE)?;
         Ok(next)
     }
@@ -363,17 +369,19 @@ impl SessionStore for DirectoryStore {
         enter()?;
         self.writable()?;
         let name = self.name(session)?;
-        let now = self.now();
         // Most touches come too early to write, and so need no lock.
-        let seen = match self.read(&name)? {
-            Some(current) => current.session(&name)?,
-            None => return Err(self.gone(session)),
-        };
-        if seen.is_expired(now) {
-            return Err(self.gone(session));
-        }
-        if seen.touched(now, self.resolution).is_none() {
-            return Ok(false);
+        if !self.may_be_due(&name)? {
+            let now = self.now();
+            let seen = match self.read(&name)? {
+                Some(current) => current.session(&name)?,
+                None => return Err(self.gone(session)),
+            };
+            if seen.is_expired(now) {
+                return Err(self.gone(session));
+            }
+            if seen.accessed_by_touch(now, self.resolution).is_none() {
+                return Ok(false);
+            }
         }
         let _guard = self.lock(&name)?;
         let now = self.now();
@@ -400,7 +408,7 @@ impl SessionStore for DirectoryStore {
         let old_lock = old_name.session().key().lock_file();
         let mut unsure = None;
         let (id, stored) = self.with_new_id(|reference, name| {
-            let locks = [old_lock, name.session().key().lock_file()];
+            let locks = [old_lock, name.key().lock_file()];
             let _guards = self
                 .locks
                 .lock_many(&self.dir, &locks, self.patience)
@@ -408,9 +416,6 @@ impl SessionStore for DirectoryStore {
             let now = self.now();
             let (_, stored) = self.current(&old_name, &old_reference, now)?;
             self.based_on(session, &stored, &old_reference)?;
-            if self.is_file(name)? {
-                return Err(Error::Conflict { session: name.session().shown() });
-            }
             let next = session.rotated(&stored, reference, now);
             // ROT-1: in this order, so that a crash in between leaves the old session without the new rights.
             self.put_first(name, &next, Place::Fresh)?;
@@ -464,7 +469,7 @@ impl SessionStore for DirectoryStore {
     }
 
     fn touch_is_due(&self, session: &Session) -> bool {
-        session.touched(self.now(), self.resolution).is_some()
+        session.accessed_by_touch(self.now(), self.resolution).is_some()
     }
 
     fn is_multiprocess_safe(&self) -> bool {

@@ -38,7 +38,7 @@ impl DirectoryStore {
         let seq = current.seq() + 1;
         let record = next.encode(seq, self.marker.naming)?;
         let slot_size = current.slot_size();
-        let key = name.session().key();
+        let key = name.key();
         let identity = current.stat.identity;
         let suspect = self.synced.is_suspect(&key, identity);
         // WRITE-6.
@@ -62,12 +62,12 @@ impl DirectoryStore {
                 return self.put_file(name, seq, &record, Place::OverSession);
             }
         }
-        let Some(source) = self.put_slot(name, current, seq, &record)? else { return Ok(()) };
+        let Some(source) = self.put_slot(name, current, seq, record)? else { return Ok(()) };
         // WRITE-7. Other processes would take the record for one that a sync can save, so it does not stay.
         let record = next.encode(seq + 1, self.marker.naming)?;
         self.put_file(name, seq + 1, &record, Place::OverSession).map_err(|_| Error::OutcomeUnknown {
             operation: "sync a session",
-            session: Some(name.session().shown()),
+            session: Some(name.shown()),
             source,
         })
     }
@@ -87,28 +87,31 @@ impl DirectoryStore {
         name: &FileName,
         current: &Current,
         seq: u64,
-        record: &[u8],
+        record: Vec<u8>,
     ) -> Result<Option<io::Error>> {
-        let session = Some(name.session().shown());
+        let session = Some(name.shown());
         let slot_size = current.slot_size();
-        let slot = padded(record, slot_size);
+        let length = record.len();
+        // SLOT-4. The buffer has room for it, as a rule.
+        let mut slot = record;
+        slot.resize(slot_size, 0);
         let offset = (slots::index(seq) * slot_size) as u64;
         if let Err((source, written)) = current.file.write_at(&slot, offset) {
             let operation = "write a session";
             // What has been written may be a whole record; else the old one is still current.
-            return Err(if written >= record.len() {
+            return Err(if written >= length {
                 Error::OutcomeUnknown { operation, session, source }
             } else {
                 Error::io(operation, session, source)
             });
         }
         if self.durable() {
-            let key = name.session().key();
+            let key = name.key();
             if let Err(source) = current.file.sync() {
                 self.synced.failed(key, current.stat.identity);
                 return Ok(Some(source));
             }
-            self.synced.done(key, Stamp::new(current.stat.identity, seq, record));
+            self.synced.done(key, Stamp::new(current.stat.identity, seq, &slot[..length]));
         }
         Ok(None)
     }
@@ -117,7 +120,7 @@ impl DirectoryStore {
     ///
     /// With [`Place::Fresh`] an entry of that name is `conflict`.
     pub(super) fn put_file(&self, name: &FileName, seq: u64, record: &[u8], place: Place) -> Result<()> {
-        let session = Some(name.session().shown());
+        let session = Some(name.shown());
         let made = self.build_temp(name, seq, record, place).and_then(|identity| {
             self.dir.publish(name, place == Place::Fresh)?;
             Ok(identity)
@@ -128,7 +131,7 @@ impl DirectoryStore {
                 // What cannot be unlinked now is debris, which the next holder of the lock removes.
                 let _ = self.remove_temp(name);
                 return Err(match error.kind() {
-                    io::ErrorKind::AlreadyExists => Error::Conflict { session: name.session().shown() },
+                    io::ErrorKind::AlreadyExists => Error::Conflict { session: name.shown() },
                     _ => Error::io("write a session's file", session, error),
                 });
             }
@@ -136,21 +139,21 @@ impl DirectoryStore {
         if self.durable() {
             if let Err(source) = self.dir.sync() {
                 // The new file has its record, but perhaps not its name.
-                self.synced.failed(name.session().key(), identity);
+                self.synced.failed(name.key(), identity);
                 if place == Place::Fresh {
                     // Nobody learns the ID, so nobody could delete it.
                     let _ = self.dir.unlink(name);
                 }
                 return Err(Error::OutcomeUnknown { operation: "sync the directory", session, source });
             }
-            self.synced.done(name.session().key(), Stamp::new(identity, seq, record));
+            self.synced.done(name.key(), Stamp::new(identity, seq, record));
         }
         Ok(())
     }
 
     /// Writes the temp; returns which file it is.
     fn build_temp(&self, name: &FileName, seq: u64, record: &[u8], place: Place) -> io::Result<(u64, u64)> {
-        let file = match self.dir.create_temp(name) {
+        let (file, stat) = match self.dir.create_temp(name) {
             // Debris of somebody who was killed: we hold the lock, so nobody is at work on it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.remove_temp(name)?;
@@ -166,14 +169,14 @@ impl DirectoryStore {
             _ => error,
         })?;
         let slot_size = slots::slot_for(record.len());
-        let mut slots = [vec![0; slot_size], vec![0; slot_size]];
-        slots[slots::index(seq)][..record.len()].copy_from_slice(record);
-        file.write_at(&slots.concat(), 0).map_err(|(error, _)| error)?;
+        let mut slots = vec![0; 2 * slot_size];
+        slots[slots::index(seq) * slot_size..][..record.len()].copy_from_slice(record);
+        file.write_at(&slots, 0).map_err(|(error, _)| error)?;
         // Even where durability is `process`: the old record must not go before the new one is there.
         if self.durable() || place == Place::OverSession {
             file.sync()?;
         }
-        Ok(file.stat()?.identity)
+        Ok(stat.identity)
     }
 
     /// Unlinks a session's temp, if it is a file: under the lock it is debris. Anything else of that name is foreign
@@ -187,13 +190,13 @@ impl DirectoryStore {
 
     /// Unlinks a session's file and its temp, whatever they hold; says whether the file was there. DEL-1 to DEL-3.
     pub(crate) fn remove(&self, name: &FileName) -> Result<bool> {
-        let session = Some(name.session().shown());
+        let session = Some(name.shown());
         let failed = |error| Error::io("delete a session", session, error);
         let is_there = self.is_file(name)?;
         // A copy of the session that a killed writer left. Before the file, so that an error here has changed nothing.
         self.remove_temp(name).map_err(failed)?;
         let was_there = is_there && self.dir.unlink(name).map_err(failed)?;
-        self.synced.forget(&name.session().key());
+        self.synced.forget(&name.key());
         // Also where it was not there: whoever unlinked it may have been killed before this.
         if self.durable()
             && let Err(source) = self.dir.sync()
@@ -202,12 +205,4 @@ impl DirectoryStore {
         }
         Ok(was_there)
     }
-}
-
-/// A slot that holds the record. SLOT-4.
-fn padded(record: &[u8], slot_size: usize) -> Vec<u8> {
-    let mut slot = Vec::with_capacity(slot_size);
-    slot.extend_from_slice(record);
-    slot.resize(slot_size, 0);
-    slot
 }

@@ -59,7 +59,7 @@ fn bare(members: &Value) -> Done<Vec<u8>> {
     }
     let mut body = Cbor::Map(entries.into_iter().map(|(key, value)| (Cbor::Text(key), value)).collect());
     sort(&mut body);
-    Ok(envelope::build(2, &bytes_of(&body)?))
+    Ok(envelope::around(2, &bytes_of(&body)?))
 }
 
 fn bytes_of(value: &Cbor) -> Done<Vec<u8>> {

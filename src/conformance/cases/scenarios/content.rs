@@ -164,7 +164,7 @@ impl Content {
         if !self.data.is_empty() {
             entries.insert("data".to_owned(), map(&self.data));
         }
-        envelope::build(seq, &map(&entries))
+        envelope::around(seq, &map(&entries))
     }
 
     /// What a whole record holds, whatever it means. `None` if its body is no map of the format.
