@@ -7,12 +7,15 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use crate::names::{EntryType, FileName, IMPORTS, LOCK_DIR, MARKER, MARKER_TEMP, QUARANTINE, lock_file_name};
+use crate::names::{
+    EntryType, FileName, IMPORTS, LOCK_DIR, LOCK_FILES, MARKER, MARKER_TEMP, QUARANTINE, lock_file_name,
+};
 
 /// A kind of call that this crate makes to the operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -451,7 +454,7 @@ impl Dir {
             | OFlags::CLOEXEC;
         let mode = file_mode(self.sharing);
         let existed = access == Access::Read || self.stat_lock(index)?.is_some();
-        let file = File(call(Op::Open, &path, || fs::openat(&self.fd, &path, flags, mode))?);
+        let file = File(call(Op::Open, path, || fs::openat(&self.fd, path, flags, mode))?);
         if !existed {
             // Somebody else may have made it meanwhile, and then shared it.
             let _ = self.share(&file);
@@ -475,8 +478,15 @@ impl Dir {
     }
 }
 
-fn lock_path(index: u8) -> String {
-    format!("{LOCK_DIR}/{}", lock_file_name(index))
+/// Where lock file `index` is. Asked for with every change, so the 64 answers are there once and for all.
+fn lock_path(index: u8) -> &'static str {
+    static PATHS: LazyLock<[String; LOCK_FILES as usize]> = LazyLock::new(|| {
+        std::array::from_fn(|index| {
+            let name = u8::try_from(index).map(lock_file_name).unwrap_or_default();
+            format!("{LOCK_DIR}/{name}")
+        })
+    });
+    &PATHS[usize::from(index % LOCK_FILES)]
 }
 
 fn file_mode(sharing: Sharing) -> Mode {

@@ -2,8 +2,8 @@
 //!
 //! Pure: over byte slices, no system call. What a reader does about a verdict stands in `read.rs`.
 
-pub(crate) use crate::record::{RECORD_MAX, SLOT_MIN, SPARE, slot_for};
 use crate::record::envelope::{Damage, Envelope, MAGIC, Prefix};
+pub(crate) use crate::record::{RECORD_MAX, SLOT_MIN, SPARE, slot_for};
 use crate::rule::{Fault, Rule};
 
 /// The largest slot, in bytes (SLOT-1).
@@ -152,7 +152,8 @@ pub(crate) fn stray_byte(slot: &[u8], judged: &Slot) -> Option<usize> {
     };
     // 64 bytes at a time, which the compiler does at once: most of a file is zeros.
     let rest = &slot[from..];
-    let clean = rest.chunks_exact(64).take_while(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0).count();
+    let clean =
+        rest.chunks_exact(64).take_while(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0).count();
     let found = rest[64 * clean..].iter().position(|&byte| byte != 0)?;
     Some(from + 64 * clean + found)
 }

@@ -126,11 +126,6 @@ fn a_save_in_place_is_these_calls() {
         expected.push(Op::Unlock);
         assert_eq!(ops, expected);
         assert_eq!(calls[1].1, format!(".lock/{:02x}", id.key().lock_file()));
-        // A touch is the same, after a load.
-        f.advance(100_000);
-        let ops: Vec<_> =
-            self::calls(|| f.store.touch(&id).expect("touched")).1.into_iter().map(|c| c.0).collect();
-        assert_eq!(ops[3..], expected);
     }
 }
 

@@ -47,18 +47,21 @@ impl Session {
             _ => entries.push(("key", Part::Key(reference.key()))),
         }
         let Content { expires, idle, user, addr, tokens, csrf, data, unknown } = &self.content;
+        // In the order of VAL-8, into which those that are not known are then put.
         entries.push(("rev", Part::Number(self.rev)));
-        entries.push(("created", Part::Number(self.created.as_millis())));
-        entries.push(("accessed", Part::Number(self.accessed.as_millis())));
-        entries.extend(expires.map(|at| ("expires", Part::Number(at.as_millis()))));
-        entries.extend(idle.map(|idle| ("idle", Part::Number(idle))));
-        entries.extend(user.as_deref().map(|user| ("user", Part::Encoded(user))));
         entries.extend(addr.as_deref().map(|addr| ("addr", Part::Text(addr))));
-        entries.extend((!tokens.is_empty()).then_some(("tokens", Part::Texts(tokens))));
         entries.extend(csrf.as_deref().map(|csrf| ("csrf", Part::Text(csrf))));
         entries.extend((!data.is_empty()).then_some(("data", Part::Map(data))));
-        entries.extend(unknown.iter().map(|(key, value)| (key, Part::Encoded(value))));
-        entries.sort_unstable_by(|(a, _), (b, _)| cbor::key_order(a, b));
+        entries.extend(idle.map(|idle| ("idle", Part::Number(idle))));
+        entries.extend(user.as_deref().map(|user| ("user", Part::Encoded(user))));
+        entries.extend((!tokens.is_empty()).then_some(("tokens", Part::Texts(tokens))));
+        entries.push(("created", Part::Number(self.created.as_millis())));
+        entries.extend(expires.map(|at| ("expires", Part::Number(at.as_millis()))));
+        entries.push(("accessed", Part::Number(self.accessed.as_millis())));
+        if !unknown.is_empty() {
+            entries.extend(unknown.iter().map(|(key, value)| (key, Part::Encoded(value))));
+            entries.sort_unstable_by(|(a, _), (b, _)| cbor::key_order(a, b));
+        }
 
         // Measured first, so that the bytes are put where they stay: a record may have megabytes.
         let map = entries.len() as u64;
@@ -115,7 +118,8 @@ impl Part<'_> {
             Part::Number(number) => cbor::head_size(*number),
             Part::Text(text) => cbor::text_size(text),
             Part::Texts(texts) => {
-                cbor::head_size(texts.len() as u64) + texts.iter().map(|text| cbor::text_size(text)).sum::<usize>()
+                cbor::head_size(texts.len() as u64)
+                    + texts.iter().map(|text| cbor::text_size(text)).sum::<usize>()
             }
             Part::Key(key) => cbor::head_size(key.as_bytes().len() as u64) + key.as_bytes().len(),
             Part::Map(map) => {

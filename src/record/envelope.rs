@@ -163,7 +163,7 @@ fn crit_name(bytes: &[u8], at: usize) -> Result<(usize, usize), Fault> {
 }
 
 /// Makes record `seq` around `body`.
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub(crate) fn around(seq: u64, body: &[u8]) -> Vec<u8> {
     build(seq, body.len(), body.len() + AROUND, |out| out.extend_from_slice(body))
 }
@@ -173,7 +173,12 @@ pub(crate) const AROUND: usize = MAGIC.len() + 3 + 9 + 9 + DIGEST_LEN;
 
 /// Makes record `seq` with the body that `put_body` appends, of `length` bytes, in a buffer with room for `capacity`.
 /// REC-1 to REC-7; REC-8 is the caller's to check.
-pub(crate) fn build(seq: u64, length: usize, capacity: usize, put_body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+pub(crate) fn build(
+    seq: u64,
+    length: usize,
+    capacity: usize,
+    put_body: impl FnOnce(&mut Vec<u8>),
+) -> Vec<u8> {
     let mut record = Vec::with_capacity(capacity);
     record.extend(MAGIC);
     record.push(FIVE);

@@ -232,8 +232,7 @@ impl DirectoryStore {
     /// Whether the name is taken by a regular file. Anything else there is foreign (NAME-11).
     pub(crate) fn is_file(&self, name: &FileName) -> Result<bool> {
         let stat = self.dir.stat_entry(name.as_str().as_bytes());
-        let stat =
-            stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))?;
+        let stat = stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))?;
         match stat {
             None => Ok(false),
             Some(stat) if stat.kind == EntryType::Regular => Ok(true),
@@ -333,10 +332,14 @@ impl SessionStore for DirectoryStore {
             *session = stored;
             return Ok(());
         }
-        let next = session.clone().into_next(stored, now);
-        self.put(&name, &current, &next, SPARE)?;
-        *session = next;
-        Ok(())
+        // The content is lent to the next revision, and comes back with it or, if that is not stored, without.
+        let next = session.take().into_next(stored, now);
+        let put = self.put(&name, &current, &next, SPARE);
+        match put {
+            Ok(()) => *session = next,
+            Err(_) => session.give_back(next),
+        }
+        put
     }
 
     fn update(

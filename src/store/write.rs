@@ -40,7 +40,7 @@ impl DirectoryStore {
         let slot_size = current.slot_size();
         let key = name.key();
         let identity = current.stat.identity;
-        let suspect = self.synced.is_suspect(&key, identity);
+        let suspect = self.durable() && self.synced.is_suspect(&key, identity);
         // WRITE-6.
         if record.len() + spare > slot_size || current.stat.links != 1 || suspect {
             return self.put_file(name, seq, &record, Place::OverSession);
@@ -196,7 +196,9 @@ impl DirectoryStore {
         // A copy of the session that a killed writer left. Before the file, so that an error here has changed nothing.
         self.remove_temp(name).map_err(failed)?;
         let was_there = is_there && self.dir.unlink(name).map_err(failed)?;
-        self.synced.forget(&name.key());
+        if self.durable() {
+            self.synced.forget(&name.key());
+        }
         // Also where it was not there: whoever unlinked it may have been killed before this.
         if self.durable()
             && let Err(source) = self.dir.sync()

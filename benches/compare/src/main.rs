@@ -36,8 +36,12 @@ pub struct Wanted {
 }
 
 fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted> {
-    let mut wanted =
-        Wanted { rounds: 15, sizes: vec![100, 850, 10_000, 1_000_000], sessions: 1_000_000, ..Wanted::default() };
+    let mut wanted = Wanted {
+        rounds: 15,
+        sizes: vec![100, 850, 10_000, 1_000_000],
+        sessions: 1_000_000,
+        ..Wanted::default()
+    };
     let mut args = args;
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -45,7 +49,9 @@ fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted> {
             "--rounds" => wanted.rounds = value()?.parse()?,
             "--json" => wanted.json = Some(value()?.into()),
             "--only" => wanted.only.push(value()?),
-            "--sizes" => wanted.sizes = value()?.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?,
+            "--sizes" => {
+                wanted.sizes = value()?.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?
+            }
             "--sessions" => wanted.sessions = value()?.parse()?,
             "--keep" => wanted.keep = true,
             option if option.starts_with('-') => return Err(format!("{option}: no such option").into()),

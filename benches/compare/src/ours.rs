@@ -36,7 +36,8 @@ impl Ours {
         let seconds = Arc::new(AtomicU64::new(0));
         let start = UnixMillis::now();
         let clock = move || start.plus(Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
-        let options = Options::new().create(true).durability(durability).resolution(Duration::ZERO).clock(clock);
+        let options =
+            Options::new().create(true).durability(durability).resolution(Duration::ZERO).clock(clock);
         let store = options.open(path)?;
         let other = options.open(path)?;
         let fresh = session(size)?;

@@ -30,7 +30,8 @@ fn sqlite() -> Option<String> {
 }
 
 fn has(python: &str, module: &str) -> bool {
-    let import = Command::new(python).args(["-c", &format!("import {module}")]).stderr(Stdio::null()).status();
+    let import =
+        Command::new(python).args(["-c", &format!("import {module}")]).stderr(Stdio::null()).status();
     import.is_ok_and(|status| status.success())
 }
 

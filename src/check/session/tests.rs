@@ -213,7 +213,7 @@ fn a_great_many_unknown_keys_are_few_findings() {
             record::cbor::put_text(&mut longer, &format!("{}{n:04}", "k".repeat(60)));
             longer.push(0xf6);
         }
-        record::envelope::build(2, &longer)
+        record::envelope::around(2, &longer)
     };
     let size = slots::slot_for(record.len());
     let mut bytes = vec![0; 2 * size];
