@@ -39,9 +39,10 @@ use crate::dir::{self, Access, Dir, File};
 use crate::error::{Error, NotAStore, Result};
 use crate::names::{self, EntryType, LOCK_FILES};
 
-/// The first pause of someone who waits, and the longest.
+/// The first pause of someone who waits, and the longest. To ask takes some microseconds, so who waits for long takes
+/// less than a hundredth of a processor; and the sooner he asks, the less he is behind those who have just begun.
 const PAUSE_FIRST: Duration = Duration::from_micros(40);
-const PAUSE_LONGEST: Duration = Duration::from_millis(4);
+const PAUSE_LONGEST: Duration = Duration::from_millis(1);
 
 /// How often a lock file may turn out to have been replaced before that is an error.
 const REPLACED_MOST: u32 = 100;

@@ -331,6 +331,11 @@ impl Session {
         user.is_some() || !tokens.is_empty() || csrf.is_some() || !data.is_empty()
     }
 
+    /// Whether every entry of the body is one that this version knows.
+    pub(crate) fn knows_all(&self) -> bool {
+        self.content.unknown.is_empty()
+    }
+
     /// Whether a save of `self` over `other` would change anything (WRITE-9).
     pub(crate) fn has_same_content(&self, other: &Session) -> bool {
         self.content == other.content

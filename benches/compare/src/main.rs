@@ -4,8 +4,8 @@
 //!     cargo run --release -p sessiondir-compare -- DIR... [--rounds N] [--json FILE] [--only WORD]... [--sizes N,N]
 //!     cargo run --release -p sessiondir-compare -- scale DIR [--sessions N] [--keep] [--json FILE]
 //!
-//! Peers that are programs of their own are named by the environment: SESSIONDIR_PYTHON, a Python that has session3,
-//! quixote, django and cachelib; SESSIONDIR_SQLITE, the program of benches/peers. docs/performance.md has the figures.
+//! Peers that are programs of their own are named by the environment: `SESSIONDIR_PYTHON`, a Python that has session3,
+//! quixote, django and cachelib; `SESSIONDIR_SQLITE`, the program of benches/peers. docs/performance.md has the figures.
 
 mod contender;
 mod file_store;
@@ -50,7 +50,7 @@ fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted> {
             "--json" => wanted.json = Some(value()?.into()),
             "--only" => wanted.only.push(value()?),
             "--sizes" => {
-                wanted.sizes = value()?.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?
+                wanted.sizes = value()?.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?;
             }
             "--sessions" => wanted.sessions = value()?.parse()?,
             "--keep" => wanted.keep = true,

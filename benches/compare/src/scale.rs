@@ -35,7 +35,11 @@ fn filled(dir: &Path, sessions: usize) -> Result<DirectoryStore> {
 
 /// Runs this program again, as `scale-worker` with these arguments; returns seconds, and the most memory in MiB.
 fn alone(args: &[&str]) -> Result<(f64, f64)> {
-    let mut child = Command::new(std::env::current_exe()?).arg("scale-worker").args(args).stdout(Stdio::piped()).spawn()?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("scale-worker")
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()?;
     let mut lines = BufReader::new(child.stdout.take().ok_or("no pipe")?).lines();
     let mut figure = || -> Result<f64> { Ok(lines.next().ok_or("a worker has failed")??.parse()?) };
     let figures = (figure()?, figure()?);
@@ -121,7 +125,9 @@ fn whole(what: &str, dir: &Path, threads: usize) -> Result<()> {
             options.open(dir)?.sweep(&SweepOptions::default())?;
         }
         "idle" => {
-            options.open(dir)?.sweep(&SweepOptions { idle: Some(Duration::from_secs(1800)), ..SweepOptions::default() })?;
+            options
+                .open(dir)?
+                .sweep(&SweepOptions { idle: Some(Duration::from_mins(30)), ..SweepOptions::default() })?;
         }
         _ => return Err("no such work".into()),
     }
@@ -142,7 +148,8 @@ fn read_all(dir: &Path, threads: usize) -> Result<()> {
                     let batch = from.lock().expect("no panic").recv();
                     let Ok(batch) = batch else { return };
                     for name in batch {
-                        let file = openat(&root, &name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).expect("opens");
+                        let file = openat(&root, &name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                            .expect("opens");
                         fstat(&file).expect("is there");
                         rustix::io::read(&file, &mut buffer[..]).expect("reads");
                     }
@@ -182,7 +189,8 @@ fn processes(dir: &str, count: usize, same: bool) -> Result<Value> {
     let mut children = Vec::new();
     for n in 0..count {
         let (first, step) = if same { (0, 0) } else { (n * 50, 1) };
-        let args = ["scale-worker", "saves", dir, &first.to_string(), &step.to_string(), "2"].map(str::to_owned);
+        let args =
+            ["scale-worker", "saves", dir, &first.to_string(), &step.to_string(), "2"].map(str::to_owned);
         children.push(Command::new(std::env::current_exe()?).args(args).stdout(Stdio::piped()).spawn()?);
     }
     let mut figures: Vec<Vec<f64>> = Vec::new();
@@ -192,7 +200,8 @@ fn processes(dir: &str, count: usize, same: bool) -> Result<Value> {
     }
     let total: f64 = figures.iter().map(|f| f[0]).sum::<f64>() / 2.0;
     let counts: Vec<f64> = figures.iter().map(|f| f[0]).collect();
-    let (least, most) = (counts.iter().copied().fold(f64::MAX, f64::min), counts.iter().copied().fold(0.0, f64::max));
+    let (least, most) =
+        (counts.iter().copied().fold(f64::MAX, f64::min), counts.iter().copied().fold(0.0, f64::max));
     let longest = figures.iter().map(|f| f[1]).fold(0.0, f64::max);
     let cpu = figures.iter().map(|f| f[2]).sum::<f64>();
     println!(
@@ -202,10 +211,12 @@ fn processes(dir: &str, count: usize, same: bool) -> Result<Value> {
         longest * 1000.0,
         2 * count
     );
-    Ok(json!({"processes": count, "same": same, "per_second": total, "fastest_by_slowest": most / least.max(1.0), "longest_s": longest, "cpu_s": cpu}))
+    Ok(
+        json!({"processes": count, "same": same, "per_second": total, "fastest_by_slowest": most / least.max(1.0), "longest_s": longest, "cpu_s": cpu}),
+    )
 }
 
-fn threads(store: &DirectoryStore, count: usize, kind: &str) -> Result<Value> {
+fn threads(store: &DirectoryStore, count: usize, kind: &str) -> Value {
     let barrier = Barrier::new(count);
     let long = Duration::from_secs(1);
     let total: f64 = std::thread::scope(|scope| {
@@ -231,12 +242,13 @@ fn threads(store: &DirectoryStore, count: usize, kind: &str) -> Result<Value> {
         workers.into_iter().map(|worker| worker.join().unwrap_or(f64::NAN)).sum()
     });
     println!("{count} threads, {kind}: {total:9.0} operations/s");
-    Ok(json!({"threads": count, "kind": kind, "per_second": total}))
+    json!({"threads": count, "kind": kind, "per_second": total})
 }
 
 pub fn run(wanted: &Wanted) -> Result<()> {
     let mut results = Vec::new();
-    let sizes: Vec<usize> = [1000, 100_000, 1_000_000].into_iter().filter(|n| *n <= wanted.sessions).collect();
+    let sizes: Vec<usize> =
+        [1000, 100_000, 1_000_000].into_iter().filter(|n| *n <= wanted.sessions).collect();
     for root in &wanted.dirs {
         let mut stores = Vec::new();
         for &sessions in &sizes {
@@ -264,12 +276,17 @@ pub fn run(wanted: &Wanted) -> Result<()> {
                 let mut read = 0.0;
                 for what in ["read", "check", "list", "sweep", "idle", "find"] {
                     let repeats = if *sessions > 100_000 { 2 } else { 5 };
-                    let runs = (0..repeats).map(|_| alone(&[what, path, count])).collect::<Result<Vec<_>>>()?;
-                    let (seconds, peak) = runs.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).ok_or("no run")?;
+                    let runs =
+                        (0..repeats).map(|_| alone(&[what, path, count])).collect::<Result<Vec<_>>>()?;
+                    let (seconds, peak) =
+                        runs.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).ok_or("no run")?;
                     if what == "read" {
                         read = seconds;
                     }
-                    println!("{sessions:8} sessions, {count} threads: {what:6} {seconds:8.3} s ({:.2} of reading), {peak:.1} MiB", seconds / read);
+                    println!(
+                        "{sessions:8} sessions, {count} threads: {what:6} {seconds:8.3} s ({:.2} of reading), {peak:.1} MiB",
+                        seconds / read
+                    );
                     results.push(json!({"sessions": sessions, "threads": count, "what": what, "seconds": seconds, "of_reading": seconds / read, "peak_mib": peak}));
                 }
             }
@@ -277,7 +294,7 @@ pub fn run(wanted: &Wanted) -> Result<()> {
         let (_, dir, store, ..) = &stores[0];
         for count in [1, 2, 4, 8, 16] {
             for kind in ["own", "one", "mixed"] {
-                results.push(threads(store, count, kind)?);
+                results.push(threads(store, count, kind));
             }
         }
         let path = dir.to_str().ok_or("a path in UTF-8")?;
