@@ -420,8 +420,12 @@ impl Session {
 
     /// The session as a touch leaves it; `None` where it leaves it alone. WRITE-16, WRITE-17.
     pub(crate) fn touched(&self, now: UnixMillis, resolution: Duration) -> Option<Session> {
-        let accessed = self.accessed_by_touch(now, resolution)?;
-        Some(Session { accessed, ..self.clone() })
+        Some(self.clone().into_accessed(self.accessed_by_touch(now, resolution)?))
+    }
+
+    /// The session with `accessed` moved and nothing else (WRITE-16).
+    pub(crate) fn into_accessed(self, accessed: UnixMillis) -> Session {
+        Session { accessed, ..self }
     }
 
     /// The session, its `accessed` set to `now` where it is too far ahead of that (TIME-2).

@@ -389,8 +389,8 @@ impl SessionStore for DirectoryStore {
         let _guard = self.lock(&name)?;
         let now = self.now();
         let (current, stored) = self.current(&name, session, now)?;
-        match stored.touched(now, self.resolution) {
-            Some(next) => self.put(&name, &current, &next, 0).map(|()| true),
+        match stored.accessed_by_touch(now, self.resolution) {
+            Some(accessed) => self.put(&name, &current, &stored.into_accessed(accessed), 0).map(|()| true),
             None => Ok(false),
         }
     }

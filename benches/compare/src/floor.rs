@@ -1,4 +1,6 @@
 //! The floor: the system calls that an operation cannot do without, on files of the same size, with nothing around them.
+//! And the floor with the looks that rules of SPEC.md demand: at the lock file's path after locking (LOCK-6), at what a
+//! deletion unlinks (NAME-10, NAME-11, DEL-1), at a new file's mode (DIR-6), at the age of a file that is touched.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -13,6 +15,8 @@ pub struct Floor {
     dir: OwnedFd,
     locks: Vec<OwnedFd>,
     durable: bool,
+    /// With what the rules demand.
+    rules: bool,
     slot: Vec<u8>,
     file: Vec<u8>,
     buffer: Vec<u8>,
@@ -26,7 +30,7 @@ fn name(n: usize) -> String {
 }
 
 impl Floor {
-    pub fn new(path: &Path, durability: Durability, size: usize) -> Result<Self> {
+    pub fn new(path: &Path, durability: Durability, size: usize, rules: bool) -> Result<Self> {
         std::fs::create_dir_all(path)?;
         std::fs::create_dir_all(path.join(".lock"))?;
         let dir = fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -46,6 +50,7 @@ impl Floor {
             dir,
             locks,
             durable: durability == Durability::Power,
+            rules,
             file: [&bytes[..], &bytes[..]].concat(),
             buffer: vec![0; 2 * slot],
             slot: bytes,
@@ -64,7 +69,13 @@ impl Floor {
     }
 
     fn lock(&self, n: usize, how: FlockOperation) -> Result<()> {
-        Ok(fs::fcntl_lock(self.locks[n % 64].as_fd(), how)?)
+        fs::fcntl_lock(self.locks[n % 64].as_fd(), how)?;
+        if self.rules && matches!(how, FlockOperation::NonBlockingLockExclusive) {
+            let path =
+                [b'.', b'l', b'o', b'c', b'k', b'/', b"0123"[n % 64 / 16], b"0123456789abcdef"[n % 16]];
+            fs::statat(&self.dir, &path[..], AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        Ok(())
     }
 
     fn save(&mut self, n: usize, name: &str) -> Result<()> {
@@ -86,6 +97,9 @@ impl Floor {
         self.lock(n, FlockOperation::NonBlockingLockExclusive)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = fs::openat(&self.dir, ".tmp", flags, Mode::from_raw_mode(0o600))?;
+        if self.rules {
+            fs::fstat(&file)?;
+        }
         rustix::io::pwrite(&file, &self.file, 0)?;
         if self.durable {
             fs::fdatasync(&file)?;
@@ -100,6 +114,11 @@ impl Floor {
 
     fn delete(&mut self, n: usize, name: &str) -> Result<()> {
         self.lock(n, FlockOperation::NonBlockingLockExclusive)?;
+        if self.rules {
+            fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let temp = [".tmp.", name].concat();
+            assert!(fs::statat(&self.dir, temp, AtFlags::SYMLINK_NOFOLLOW).is_err(), "nobody makes one");
+        }
         fs::unlinkat(&self.dir, name, AtFlags::empty())?;
         if self.durable {
             fs::fsync(&self.dir)?;
@@ -110,7 +129,7 @@ impl Floor {
 
 impl Contender for Floor {
     fn name(&self) -> String {
-        "floor".to_owned()
+        if self.rules { "floor + rules" } else { "floor" }.to_owned()
     }
 
     fn run(&mut self, op: Op, count: usize) -> Result<Option<f64>> {
@@ -121,7 +140,13 @@ impl Contender for Floor {
             let of_pool = name(n % self.pool);
             match op {
                 Op::Load => watch.time(|| self.load(&of_pool))?,
-                Op::Save | Op::SaveOther | Op::Update | Op::Touch => watch.time(|| self.save(n, &of_pool))?,
+                Op::Save | Op::SaveOther | Op::Update => watch.time(|| self.save(n, &of_pool))?,
+                Op::Touch => watch.time(|| -> Result<()> {
+                    if self.rules {
+                        fs::statat(&self.dir, &*of_pool, AtFlags::SYMLINK_NOFOLLOW)?;
+                    }
+                    self.save(n, &of_pool)
+                })?,
                 Op::Create => {
                     let fresh = format!("{}x", name(n));
                     watch.time(|| self.create(n, &fresh))?;

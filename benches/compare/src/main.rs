@@ -85,7 +85,8 @@ fn main() -> ExitCode {
 /// Whoever is to be measured in `dir`; those who are not there are named.
 fn contenders(dir: &std::path::Path, durability: Durability, size: usize) -> Result<Vec<Box<dyn Contender>>> {
     let mut all: Vec<Box<dyn Contender>> = vec![
-        Box::new(floor::Floor::new(&dir.join("floor"), durability, size)?),
+        Box::new(floor::Floor::new(&dir.join("floor"), durability, size, false)?),
+        Box::new(floor::Floor::new(&dir.join("rules"), durability, size, true)?),
         Box::new(ours::Ours::new(&dir.join("ours"), durability, size)?),
     ];
     if durability == Durability::Process {
@@ -143,7 +144,7 @@ fn measure(
     let names: Vec<_> = only.iter().filter(|word| !DURABILITIES.contains(&word.as_str())).collect();
     contenders.retain(|contender| {
         let name = contender.name();
-        name == "floor" || names.is_empty() || names.iter().any(|word| name.contains(*word))
+        name.starts_with("floor") || names.is_empty() || names.iter().any(|word| name.contains(*word))
     });
     let mut measured: Vec<Measured> = contenders
         .iter()
