@@ -351,17 +351,6 @@ impl Session {
         self.content = other.content.clone();
     }
 
-    /// The session with its content, which is gone from this one until it is given back.
-    pub(crate) fn take(&mut self) -> Session {
-        let content = std::mem::take(&mut self.content);
-        Session { reference: None, rev: self.rev, created: self.created, accessed: self.accessed, content }
-    }
-
-    /// Takes back its content.
-    pub(crate) fn give_back(&mut self, holder: Session) {
-        self.content = holder.content;
-    }
-
     /// How long its record is at most, in bytes.
     pub(crate) fn size(&self) -> usize {
         let Content { user, addr, tokens, csrf, data, unknown, .. } = &self.content;

@@ -332,14 +332,11 @@ impl SessionStore for DirectoryStore {
             *session = stored;
             return Ok(());
         }
-        // The content is lent to the next revision, and comes back with it or, if that is not stored, without.
-        let next = session.take().into_next(stored, now);
-        let put = self.put(&name, &current, &next, SPARE);
-        match put {
-            Ok(()) => *session = next,
-            Err(_) => session.give_back(next),
-        }
-        put
+        // A copy, so that whatever ends the save leaves the session as it was.
+        let next = session.clone().into_next(stored, now);
+        self.put(&name, &current, &next, SPARE)?;
+        *session = next;
+        Ok(())
     }
 
     fn update(
