@@ -139,5 +139,6 @@ fn allocations_of_a_load_and_a_save() {
     let mut session = f.store.load(&id).expect("loads").expect("is there");
     session.insert("n", &1).expect("fits");
     let seen = measure(|| f.store.save(&mut session).expect("saved"));
-    assert!(seen.count_total <= 12, "{seen:?}");
+    // With a copy of the content, so that a save that is cut off changes nothing.
+    assert!(seen.count_total <= 14, "{seen:?}");
 }
