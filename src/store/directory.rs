@@ -223,17 +223,19 @@ impl DirectoryStore {
     /// Whether a touch of the session is likely to be due: nobody has written to its file for the store's resolution.
     /// That only spares it a read without the lock. What the records say decides, whatever the file's times are.
     fn may_be_due(&self, name: &FileName) -> Result<bool> {
-        let stat = self.dir.stat_entry(name.as_str().as_bytes());
-        let stat = stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))?;
         let age = |stat: Stat| u128::from(self.now().as_millis().saturating_sub(stat.modified));
-        Ok(stat.is_some_and(|stat| age(stat) >= self.resolution.as_millis()))
+        Ok(self.stat(name)?.is_some_and(|stat| age(stat) >= self.resolution.as_millis()))
+    }
+
+    /// What has the name, if anything.
+    fn stat(&self, name: &FileName) -> Result<Option<Stat>> {
+        let stat = self.dir.stat_entry(name.as_str().as_bytes());
+        stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))
     }
 
     /// Whether the name is taken by a regular file. Anything else there is foreign (NAME-11).
     pub(crate) fn is_file(&self, name: &FileName) -> Result<bool> {
-        let stat = self.dir.stat_entry(name.as_str().as_bytes());
-        let stat = stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))?;
-        match stat {
+        match self.stat(name)? {
             None => Ok(false),
             Some(stat) if stat.kind == EntryType::Regular => Ok(true),
             Some(_) => Err(read::corrupt(name, Fault::new(Rule::Name11, 0))),

@@ -300,7 +300,7 @@ impl SessionStore for MemoryStore {
     }
 
     fn touch_is_due(&self, session: &Session) -> bool {
-        session.touched(self.now(), self.resolution).is_some()
+        session.accessed_by_touch(self.now(), self.resolution).is_some()
     }
 
     fn is_multiprocess_safe(&self) -> bool {

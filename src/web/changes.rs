@@ -1,11 +1,11 @@
 //! What a request has changed, as steps that can be done again on a session that others have changed meanwhile.
 
 use std::collections::BTreeMap;
-use std::mem;
 use std::time::Duration;
 
+use super::tokens;
 use crate::error::ValueError;
-use crate::record::{Session, TOKENS_MAX};
+use crate::record::Session;
 use crate::time::UnixMillis;
 
 /// Done on what is stored when the request commits, under the lock, and maybe more than once.
@@ -78,12 +78,8 @@ impl Changes {
         self.attributes.clear();
     }
 
-    /// Of more than a session can have the oldest goes.
     pub(super) fn push_token(&mut self, token: String) {
-        if self.tokens.len() == TOKENS_MAX {
-            self.tokens.remove(0);
-        }
-        self.tokens.push(token);
+        tokens::push(&mut self.tokens, token);
     }
 
     /// Takes back a token that was never stored, and says whether there was one.
@@ -158,10 +154,5 @@ impl Changes {
             session.set_idle(idle)?;
         }
         Ok(())
-    }
-
-    /// Takes them all, and leaves none.
-    pub(super) fn take(&mut self) -> Changes {
-        mem::take(self)
     }
 }

@@ -1,6 +1,7 @@
 //! What a request's session does to the store when the request has succeeded.
 
-use super::changes::User;
+use super::changes::{Changes, User};
+use super::config::is_bare;
 use super::error::Error;
 use super::state::{Base, CookieChange, Pending, Shared, Shown, is_legacy};
 use crate::error::{Error as StoreError, Result as StoreResult};
@@ -173,8 +174,10 @@ impl Commit<'_> {
                 None => self.change(base, current),
             }
         });
+        if let Some(outcome) = dropped {
+            return Ok(outcome);
+        }
         match stored {
-            _ if dropped.is_some() => Ok(dropped.unwrap_or(Outcome::Vanished)),
             Err(StoreError::Gone { .. }) => Ok(Outcome::Vanished),
             Err(error) => Err(error.into()),
             Ok(stored) => Ok(self.saved(stored, before, reference)),
@@ -241,17 +244,14 @@ impl Commit<'_> {
                 session.set_expires(self.shared.config.end(UnixMillis::now()));
             }
             let (csrf, tokens) = self.kept_tokens(base);
-            let is_left = session.has_user()
-                || session.attributes().len() > 0
+            let is_left = !is_bare(&session)
                 || csrf.is_some()
                 || tokens.iter().any(|token| session.tokens().any(|t| t == token));
             if !is_left {
                 // Nothing that a new ID would protect, unless somebody has put something in meanwhile.
                 let outcome = self.keep_id(base, reference)?;
                 return match self.base.clone() {
-                    Base::Stored(stored) if stored.has_user() || stored.attributes().len() > 0 => {
-                        self.try_rotate(&stored, reference)
-                    }
+                    Base::Stored(stored) if !is_bare(&stored) => self.try_rotate(&stored, reference),
                     _ => Ok(outcome),
                 };
             }
@@ -344,7 +344,7 @@ impl Commit<'_> {
     }
 
     fn done(&mut self) {
-        self.pending.changes.take();
+        self.pending.changes = Changes::default();
         self.pending.rotate = false;
     }
 }

@@ -264,7 +264,7 @@ impl Config {
 }
 
 /// Whether a session has neither user nor data.
-fn is_bare(session: &Session) -> bool {
+pub(super) fn is_bare(session: &Session) -> bool {
     !session.has_user() && session.attributes().len() == 0
 }
 

@@ -15,7 +15,7 @@ use super::inner::Inner;
 use super::state::{ShownCsrf, State};
 use super::tokens;
 use crate::names::SessionId;
-use crate::record::{Session, TOKENS_MAX};
+use crate::record::Session;
 use crate::time::UnixMillis;
 
 /// One request's session. Clones are handles to the same one.
@@ -257,11 +257,7 @@ impl RequestSession {
             changes.push_token(token.clone());
             Ok(())
         })?;
-        let shown = &mut self.state().shown.tokens;
-        if shown.len() == TOKENS_MAX {
-            shown.remove(0);
-        }
-        shown.push(token.clone());
+        tokens::push(&mut self.state().shown.tokens, token.clone());
         Ok(token)
     }
 

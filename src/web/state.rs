@@ -236,7 +236,7 @@ impl State {
         self.looked = true;
         self.base = Base::Fresh;
         self.now = Session::new();
-        self.pending.changes.take();
+        self.pending.changes = Changes::default();
         self.pending.rotate = false;
         self.shown = Shown::default();
         self.failure = None;
