@@ -366,7 +366,13 @@ impl Locks {
 
     /// Takes the lock of lock file `index`, over its whole length, and waits for it at most `patience`.
     pub(crate) fn lock(&self, dir: &Dir, index: u8, mode: Mode, patience: Duration) -> Result<Guard> {
-        self.lock_until(dir, index, mode, deadline(patience), patience)
+        self.lock_until(dir, index, mode, deadline(patience), patience, &self.waits)
+    }
+
+    /// Takes the lock of lock file `index` if that is to be had at once; if not, nothing is counted.
+    pub(crate) fn lock_if_free(&self, dir: &Dir, index: u8) -> Option<Guard> {
+        let now = deadline(Duration::ZERO);
+        self.lock_until(dir, index, Mode::Exclusive, now, Duration::ZERO, &Count::default()).ok()
     }
 
     /// Takes several, each once, in ascending order (LOCK-11).
@@ -377,7 +383,7 @@ impl Locks {
         indexes.dedup();
         indexes
             .into_iter()
-            .map(|index| self.lock_until(dir, index, Mode::Exclusive, deadline, patience))
+            .map(|index| self.lock_until(dir, index, Mode::Exclusive, deadline, patience, &self.waits))
             .collect()
     }
 
@@ -388,6 +394,7 @@ impl Locks {
         mode: Mode,
         deadline: Instant,
         patience: Duration,
+        waits: &Count,
     ) -> Result<Guard> {
         let failed = |error| failed(dir, "take a lock", error);
         for _ in 0..REPLACED_MOST {
@@ -395,7 +402,7 @@ impl Locks {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 opened => opened.map_err(failed)?,
             };
-            if !handle.file().take(mode, deadline, &self.waits).map_err(failed)? {
+            if !handle.file().take(mode, deadline, waits).map_err(failed)? {
                 return Err(Error::Busy { session: None, waited: patience });
             }
             let identity = handle.file().identity;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::marker::{Durability, Marker};
 use crate::names::FileName;
 use crate::record::envelope::{Envelope, MAGIC, PREFIX_MAX};
+use crate::record::seen::Seen;
 use crate::record::{self, Session};
 use crate::rule::{Fault, Rule};
 use crate::slots::{self, Verdict};
@@ -47,6 +48,12 @@ impl Current {
     pub(crate) fn is_as_made(&self) -> bool {
         let other = (1 - self.index) * self.slot_size();
         self.bytes[other..].starts_with(&[0; MAGIC.len()])
+    }
+
+    /// The record, for the session that it holds to keep.
+    pub(crate) fn into_seen(self) -> Seen {
+        let (from, end) = (self.base(), self.envelope.end);
+        Seen::new(self.bytes, from, from + end)
     }
 
     fn record(&self) -> &[u8] {
@@ -97,12 +104,13 @@ pub(crate) fn corrupt(name: &FileName, fault: Fault) -> Error {
     Error::Corrupt { session: Some(name.shown()), fault }
 }
 
-/// One round: steps 2 to 6 of section 10.2. READ-1 to READ-4.
+/// One round: steps 2 to 6 of section 10.2; `known` is a record that is known to be whole, or empty. READ-1 to READ-4.
 pub(crate) fn round(
     dir: &Dir,
     marker: &Marker,
     name: &FileName,
     access: Access,
+    known: &[u8],
     tally: &Tally,
 ) -> Result<Round> {
     let failed = |error: io::Error| Error::io("read a session", Some(name.shown()), error);
@@ -123,7 +131,7 @@ pub(crate) fn round(
         // Truncated since the fstat: what the size is now, the next round sees.
         return Ok(Round::Again(Fault::new(Rule::Slot1, 0)));
     }
-    let (index, envelope) = match slots::choose(&bytes, process) {
+    let (index, envelope) = match slots::choose_knowing(&bytes, process, known) {
         Verdict::Current(index, envelope) => (index, envelope),
         Verdict::Candidate { index, envelope, falls_back } => {
             tally.second_reads.add();

@@ -51,11 +51,11 @@ fn head(slot: &[u8], slot_index: usize) -> SlotHead {
     }
 }
 
-fn rest(slot: &[u8], head: &SlotHead) -> Slot {
+fn rest(slot: &[u8], head: &SlotHead, known: &[u8]) -> Slot {
     match head {
         SlotHead::Empty => Slot::Empty,
         SlotHead::Unreadable(fault) => Slot::Damaged(Damage { fault: *fault, seq: None }),
-        SlotHead::Readable(prefix) => match Envelope::after(slot, *prefix) {
+        SlotHead::Readable(prefix) => match Envelope::after(slot, *prefix, known) {
             Ok(envelope) => Slot::Whole(envelope),
             Err(damage) => Slot::Damaged(damage),
         },
@@ -64,7 +64,7 @@ fn rest(slot: &[u8], head: &SlotHead) -> Slot {
 
 /// Judges slot `slot_index` by itself. SLOT-2, SLOT-3, SLOT-6.
 pub(crate) fn judge(slot: &[u8], slot_index: usize) -> Slot {
-    rest(slot, &head(slot, slot_index))
+    rest(slot, &head(slot, slot_index), &[])
 }
 
 /// What a copy of a session file says.
@@ -89,8 +89,13 @@ pub(crate) enum Verdict {
 /// Finds the current record in a copy of a whole file. SLOT-1, SLOT-6, SLOT-7; steps 3, 5 and 6 of section 10.2.
 /// `process` is whether the store's durability is that, so that a file may be stillborn.
 pub(crate) fn choose(file: &[u8], process: bool) -> Verdict {
+    choose_knowing(file, process, &[])
+}
+
+/// The same, for somebody who knows that the bytes of `known` are a whole record, if it is not empty.
+pub(crate) fn choose_knowing(file: &[u8], process: bool, known: &[u8]) -> Verdict {
     let verdict = match slot_size(file.len() as u64) {
-        Ok(size) => newest(file, size),
+        Ok(size) => newest(file, size, known),
         Err(fault) => Verdict::None(fault),
     };
     match verdict {
@@ -101,7 +106,7 @@ pub(crate) fn choose(file: &[u8], process: bool) -> Verdict {
 }
 
 /// The newest whole record.
-fn newest(file: &[u8], size: usize) -> Verdict {
+fn newest(file: &[u8], size: usize, known: &[u8]) -> Verdict {
     let slots = file.split_at(size);
     let slots = [slots.0, slots.1];
     let [zero, one] = [head(slots[0], 0), head(slots[1], 1)];
@@ -114,7 +119,7 @@ fn newest(file: &[u8], size: usize) -> Verdict {
     };
     let (first, older) = if one_is_newer { ((1, one), (0, zero)) } else { ((0, zero), (1, one)) };
     let (index, newer) = first;
-    let fault = match rest(slots[index], &newer) {
+    let fault = match rest(slots[index], &newer, known) {
         // Only an empty slot, or the record before, says for sure that nothing newer was being written there: a
         // head that is half one record's and half the next but one's can read as that of a much older one.
         Slot::Whole(envelope) => {
@@ -131,7 +136,7 @@ fn newest(file: &[u8], size: usize) -> Verdict {
         Slot::Empty => return Verdict::None(Fault::new(Rule::Slot9, 0)),
         Slot::Damaged(damage) => damage.fault.within(index * size),
     };
-    match rest(slots[older.0], &older.1) {
+    match rest(slots[older.0], &older.1, known) {
         Slot::Whole(envelope) => Verdict::Candidate { index: older.0, envelope, falls_back: true },
         _ => Verdict::None(fault),
     }

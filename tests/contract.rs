@@ -396,6 +396,34 @@ fn a_second_read_that_fails_is_no_fallback() {
     drop(hook);
 }
 
+/// A touch that is not due does not wait for whoever holds the lock; one that is due does, and counts it once.
+#[test]
+fn a_touch_that_is_not_due_waits_for_nobody() {
+    let f = Fixture::plain();
+    let (id, _) = f.created();
+    let touch_while_held = || {
+        let mut touched = None;
+        f.store
+            .update(&id, &mut |_| {
+                std::thread::scope(|scope| {
+                    let touch = scope.spawn(|| moved(&f, || f.store.touch(&id)));
+                    touched = Some(touch.join().expect("no panic"));
+                });
+                Ok(())
+            })
+            .expect("nothing changed");
+        touched.expect("it came back")
+    };
+    let (touched, counted) = touch_while_held();
+    assert!(!touched.expect("not due"));
+    assert_eq!(counted, [0; 5]);
+    f.advance(100_000);
+    let (touched, counted) = touch_while_held();
+    assert_eq!(class(touched), ErrorClass::Busy);
+    assert_eq!(counted, [0, 0, 1, 0, 0]);
+    assert!(f.store.touch(&id).expect("touched"));
+}
+
 /// Exercises LOCK-10.
 #[test]
 fn locks_that_were_not_free_are_counted_once_each() {

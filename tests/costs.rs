@@ -5,15 +5,13 @@
 mod support;
 
 use std::cell::RefCell;
-use std::fs::{File, FileTimes};
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use allocation_counter::measure;
 use sessiondir::record::{decode_record, encode_record};
 use sessiondir::seam::{self, Op};
 use sessiondir::{Durability, Naming, Session, SessionStore};
-use support::{Fixture, START};
+use support::Fixture;
 
 /// The calls that `run` makes. Closing a file, which comes to each that was opened, is none that can be refused.
 fn calls<T>(run: impl FnOnce() -> T) -> Vec<Op> {
@@ -26,13 +24,6 @@ fn calls<T>(run: impl FnOnce() -> T) -> Vec<Op> {
     run();
     drop(hook);
     seen.take()
-}
-
-/// Sets the times of the session's file: what a touch takes a hint from.
-fn written_at(f: &Fixture, id: &sessiondir::SessionRef, millis: u64) {
-    let time: SystemTime = UNIX_EPOCH + Duration::from_millis(millis);
-    let file = File::options().write(true).open(f.file(id)).expect("its file");
-    file.set_times(FileTimes::new().set_modified(time)).expect("set");
 }
 
 #[test]
@@ -50,17 +41,14 @@ fn system_calls_of_a_store_of_durability_process() {
     assert_eq!(calls(|| f.store.save(&mut session).expect("saved")), save);
     let mut change = |session: &mut Session| Ok(session.insert("n", &3)?);
     assert_eq!(calls(|| f.store.update(&id, &mut change).expect("updated")), save);
-    // A touch that is due is a save, after one look at the file's age; one that is not takes no lock.
+    // A touch that is due is a save.
     f.advance(100_000);
-    written_at(&f, &id, START);
-    assert_eq!(calls(|| assert!(f.store.touch(&id).expect("touched"))), [&[Op::Stat], &save[..]].concat());
-    written_at(&f, &id, START + 100_000);
-    let seen = calls(|| assert!(!f.store.touch(&id).expect("touched")));
-    assert_eq!(seen, [Op::Stat, Op::Open, Op::Fstat, Op::Read]);
-    // Nothing changed: nothing written.
+    assert_eq!(calls(|| assert!(f.store.touch(&id).expect("touched"))), save);
+    // Not due, or nothing changed: nothing written.
+    let looked = [Op::Lock, Op::Stat, Op::Open, Op::Fstat, Op::Read, Op::Unlock];
+    assert_eq!(calls(|| assert!(!f.store.touch(&id).expect("touched"))), looked);
     let mut session = f.store.load(&id).expect("loads").expect("is there");
-    let seen = calls(|| f.store.save(&mut session).expect("saved"));
-    assert_eq!(seen, [Op::Lock, Op::Stat, Op::Open, Op::Fstat, Op::Read, Op::Unlock]);
+    assert_eq!(calls(|| f.store.save(&mut session).expect("saved")), looked);
     assert_eq!(
         calls(|| f.store.delete(&id).expect("deleted")),
         [Op::Lock, Op::Stat, Op::Stat, Op::Stat, Op::Unlink, Op::Unlock]
@@ -81,24 +69,6 @@ fn system_calls_of_a_creation() {
         };
         let made = [&[Op::Lock, Op::Stat, Op::Create, Op::Fstat, Op::Pwrite], sync, &[Op::Rename], sync_dir];
         assert_eq!(calls(|| f.created()), [&made.concat()[..], &[Op::Unlock]].concat());
-    }
-}
-
-/// Whatever a file's times say, the record decides whether a touch is due.
-#[test]
-fn a_files_times_decide_nothing() {
-    let f = Fixture::plain();
-    let (id, _) = f.created();
-    for written in [0, START, START + 86_400_000_000] {
-        let accessed = || f.store.load(&id).expect("loads").expect("is there").accessed();
-        let before = accessed();
-        written_at(&f, &id, written);
-        assert!(!f.store.touch(&id).expect("looked"), "not due");
-        assert_eq!(accessed(), before);
-        f.advance(100_000);
-        written_at(&f, &id, written);
-        assert!(f.store.touch(&id).expect("touched"), "due");
-        assert_eq!(accessed().as_millis(), before.as_millis() + 100_000);
     }
 }
 

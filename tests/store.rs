@@ -663,6 +663,44 @@ fn a_corrupt_session_can_be_deleted() {
     });
 }
 
+/// A save does not hash the bytes that its session was read from or written as, if they are still there. Any other it does:
+/// damage since then is found, wherever it is.
+///
+/// Exercises SLOT-6.
+#[test]
+fn damage_after_a_load_or_a_save_is_found_by_the_next_save() {
+    Fixture::each(|f| {
+        let (id, created) = f.created();
+        let loaded = || f.store.load(&id).expect("loads").expect("is there");
+        let saved = || {
+            let mut session = loaded();
+            session.insert("n", &f.n(&id).wrapping_add(1)).expect("fits");
+            f.store.save(&mut session).expect("saved");
+            session
+        };
+        for (how, session) in [("loaded", &loaded as &dyn Fn() -> Session), ("saved", &saved)] {
+            for at in 0..current_record(&f, &id).1.len() {
+                let mut session = session();
+                let sound = fs::read(f.file(&id)).expect("reads");
+                let (index, record) = current_record(&f, &id);
+                if at >= record.len() {
+                    continue;
+                }
+                let mut damaged = sound.clone();
+                damaged[index * sound.len() / 2 + at] ^= 0x10;
+                fs::write(f.file(&id), &damaged).expect("damaged");
+                session.insert("m", &at).expect("fits");
+                let refused = class(f.store.save(&mut session));
+                // Where there is an older record, that is now the current one.
+                assert!([ErrorClass::Corrupt, ErrorClass::Conflict].contains(&refused), "{how}, byte {at}");
+                assert_eq!(fs::read(f.file(&id)).expect("reads"), damaged, "{how}, byte {at}");
+                fs::write(f.file(&id), &sound).expect("as it was");
+            }
+        }
+        assert!(f.store.load(&id).expect("loads").expect("is there").rev() > created.rev());
+    });
+}
+
 /// Exercises REC-14, BODY-16.
 #[test]
 fn what_is_unknown_is_kept() {

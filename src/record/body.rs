@@ -3,6 +3,7 @@
 use super::attributes::Attributes;
 use super::cbor::{self, Head, MapReader};
 use super::envelope::{self, Envelope};
+use super::seen::Seen;
 use super::session::{ADDR_MAX, Content, NULL, Session, TOKEN_MAX, TOKENS_MAX, limit};
 use super::{COUNTER_MAX, RECORD_MAX, Refusal, slot_for};
 use crate::error::{Error, Result, Unsupported};
@@ -10,43 +11,38 @@ use crate::names::{FileName, Key, Naming, SessionId, SessionRef};
 use crate::rule::{Fault, Rule};
 use crate::time::UnixMillis;
 
-impl Session {
-    /// Record `seq` of the session, in a store of `naming`.
+/// What a record is made of, borrowed: a save copies nothing of its session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draft<'a> {
+    reference: &'a SessionRef,
+    rev: u64,
+    created: UnixMillis,
+    accessed: UnixMillis,
+    content: &'a Content,
+}
+
+impl Draft<'_> {
+    /// Record `seq`, in a store of `naming`.
     pub(crate) fn encode(&self, seq: u64, naming: Naming) -> Result<Vec<u8>> {
-        let Some(reference) = &self.reference else {
-            return Err(limit("session", "one that has an ID; store it first").into());
-        };
-        let too_large = |limit| Error::TooLarge { session: Some(reference.shown()), limit };
+        let too_large = |limit| Error::TooLarge { session: Some(self.reference.shown()), limit };
         if seq > COUNTER_MAX || self.rev > COUNTER_MAX {
             return Err(too_large("seq and rev end at 2^53-1"));
         }
-        let record = self.record(seq, reference, naming);
+        let record = self.record(seq, naming);
         if record.len() > RECORD_MAX {
             return Err(too_large("a record is at most 16777152 bytes long (16 MiB - 64)"));
         }
         Ok(record)
     }
 
-    /// A record that stands alone: named as the session is known.
-    pub(super) fn encode_alone(&self, seq: u64) -> Result<Vec<u8>> {
-        if seq == 0 || self.rev == 0 {
-            return Err(limit("seq and rev", "from 1 to 2^53-1").into());
-        }
-        let naming = match self.reference {
-            Some(SessionRef::Key(_)) => Naming::Hashed,
-            _ => Naming::Plain,
-        };
-        self.encode(seq, naming)
-    }
-
     /// The record, with the body's map (section 7.3), in a buffer that has room for its slot.
-    fn record(&self, seq: u64, reference: &SessionRef, naming: Naming) -> Vec<u8> {
+    fn record(&self, seq: u64, naming: Naming) -> Vec<u8> {
         let mut entries: Vec<(&str, Part<'_>)> = Vec::with_capacity(12 + self.content.unknown.len());
-        match (naming, reference) {
+        match (naming, self.reference) {
             (Naming::Plain, SessionRef::Id(id)) => entries.push(("id", Part::Text(id.expose()))),
-            _ => entries.push(("key", Part::Key(reference.key()))),
+            (_, reference) => entries.push(("key", Part::Key(reference.key()))),
         }
-        let Content { expires, idle, user, addr, tokens, csrf, data, unknown } = &self.content;
+        let Content { expires, idle, user, addr, tokens, csrf, data, unknown } = self.content;
         // In the order of VAL-8, into which those that are not known are then put.
         entries.push(("rev", Part::Number(self.rev)));
         entries.extend(addr.as_deref().map(|addr| ("addr", Part::Text(addr))));
@@ -74,6 +70,47 @@ impl Session {
                 part.put(out);
             }
         })
+    }
+}
+
+impl Session {
+    /// What its record is made of.
+    pub(crate) fn draft(&self) -> Result<Draft<'_>> {
+        let Some(reference) = &self.reference else {
+            return Err(limit("session", "one that has an ID; store it first").into());
+        };
+        let Session { rev, created, accessed, ref content, .. } = *self;
+        Ok(Draft { reference, rev, created, accessed, content })
+    }
+
+    /// What the record of the first revision under `reference` is made of.
+    pub(crate) fn draft_first<'a>(&'a self, reference: &'a SessionRef) -> Draft<'a> {
+        let Session { created, accessed, ref content, .. } = *self;
+        Draft { reference, rev: 1, created, accessed, content }
+    }
+
+    /// What the record of the next revision of `current` is made of, its content replaced by that of `self`; the numbers
+    /// are as [`Session::next`] has them.
+    pub(crate) fn draft_after<'a>(&'a self, current: &'a Session, now: UnixMillis) -> Result<Draft<'a>> {
+        let (rev, accessed) = current.numbers_after(now);
+        Ok(Draft { rev, accessed, content: &self.content, ..current.draft()? })
+    }
+
+    /// Record `seq` of the session, in a store of `naming`.
+    pub(crate) fn encode(&self, seq: u64, naming: Naming) -> Result<Vec<u8>> {
+        self.draft()?.encode(seq, naming)
+    }
+
+    /// A record that stands alone: named as the session is known.
+    pub(super) fn encode_alone(&self, seq: u64) -> Result<Vec<u8>> {
+        if seq == 0 || self.rev == 0 {
+            return Err(limit("seq and rev", "from 1 to 2^53-1").into());
+        }
+        let naming = match self.reference {
+            Some(SessionRef::Key(_)) => Naming::Hashed,
+            _ => Naming::Plain,
+        };
+        self.encode(seq, naming)
     }
 
     /// What the body of a whole record of version 1 means. VAL, BODY-1, REC-11, REC-12, BODY-2 to BODY-15; with
@@ -269,7 +306,7 @@ impl<'a> Fields<'a> {
         };
         let unknown = self.unknown;
         let content = Content { expires, idle, user, addr, tokens, csrf, data, unknown };
-        Ok(Session { reference: Some(reference), rev, created, accessed, content })
+        Ok(Session { reference: Some(reference), rev, created, accessed, content, seen: Seen::default() })
     }
 
     /// BODY-2 to BODY-5.

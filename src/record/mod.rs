@@ -7,10 +7,11 @@ mod attributes;
 mod body;
 pub(crate) mod cbor;
 pub(crate) mod envelope;
+pub(crate) mod seen;
 mod session;
 pub(crate) mod value;
 
-pub(crate) use body::{KEYS, for_each_key};
+pub(crate) use body::{Draft, KEYS, for_each_key};
 pub use session::{ADDR_MAX, Session, TOKEN_MAX, TOKENS_MAX};
 
 use crate::error::{Error, Unsupported};

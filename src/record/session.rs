@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::RECORD_MAX;
 use super::attributes::Attributes;
+use super::seen::Seen;
 use super::value::{self, IN_BODY, IN_DATA};
 use crate::error::{ValueError, ValueErrorKind};
 use crate::names::{SessionId, SessionRef};
@@ -52,6 +53,8 @@ pub struct Session {
     pub(super) created: UnixMillis,
     pub(super) accessed: UnixMillis,
     pub(super) content: Content,
+    /// What it was last read from or written as.
+    pub(super) seen: Seen,
 }
 
 /// What a save compares to find out whether anything changed: all but the numbers.
@@ -80,7 +83,14 @@ impl Session {
     /// A new session with the times of another store's: for migrators.
     #[must_use]
     pub fn at(created: UnixMillis, accessed: UnixMillis) -> Self {
-        Session { reference: None, rev: 0, created, accessed, content: Content::default() }
+        Session {
+            reference: None,
+            rev: 0,
+            created,
+            accessed,
+            content: Content::default(),
+            seen: Seen::default(),
+        }
     }
 
     /// What the store knows the session by; `None` until it is stored.
@@ -382,19 +392,34 @@ impl Session {
 
     /// The next revision of `current`, its content replaced by that of `self` at `now`.
     pub(crate) fn next(&self, current: &Session, now: UnixMillis) -> Session {
-        self.clone().into_next(current.clone(), now)
+        let mut next = self.clone();
+        next.become_next(current, now);
+        next
     }
 
-    /// The same, of what nobody needs any more.
-    pub(crate) fn into_next(self, current: Session, now: UnixMillis) -> Session {
-        Session {
-            // Whatever an update's function has put in the place of the session, its name stays (BODY-5).
-            reference: current.reference,
-            rev: current.rev + 1,
-            created: current.created,
-            accessed: time::accessed_at(now, current.accessed),
-            content: self.content,
+    /// The record that it was last read from or written as; empty where that is not known.
+    pub(crate) fn seen(&self) -> &[u8] {
+        self.seen.record()
+    }
+
+    /// Notes the record that it has been read from or written as.
+    pub(crate) fn see(&mut self, seen: Seen) {
+        self.seen = seen;
+    }
+
+    /// Becomes the next revision of `current`, with the content that it has.
+    pub(crate) fn become_next(&mut self, current: &Session, now: UnixMillis) {
+        (self.rev, self.accessed) = current.numbers_after(now);
+        self.created = current.created;
+        // Whatever an update's function has put in the place of the session, its name stays (BODY-5).
+        if self.reference != current.reference {
+            self.reference.clone_from(&current.reference);
         }
+    }
+
+    /// `rev` and `accessed` of the revision after this one, made at `now`.
+    pub(super) fn numbers_after(&self, now: UnixMillis) -> (u64, UnixMillis) {
+        (self.rev + 1, time::accessed_at(now, self.accessed))
     }
 
     /// What a touch moves `accessed` to; `None` where it would move by less than `resolution`, or a tenth of `idle` if
@@ -448,7 +473,16 @@ impl Session {
 
     /// The first revision of a session under `reference`.
     pub(crate) fn first(&self, reference: SessionRef) -> Session {
-        Session { reference: Some(reference), rev: 1, ..self.clone() }
+        let mut first = self.clone();
+        first.become_first(reference);
+        first
+    }
+
+    /// Becomes the first revision under `reference`.
+    pub(crate) fn become_first(&mut self, reference: SessionRef) {
+        self.reference = Some(reference);
+        self.rev = 1;
+        self.seen = Seen::default();
     }
 
     /// The session under a new ID, after a rotation of `current` at `now` (ROT-3).

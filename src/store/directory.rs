@@ -9,14 +9,14 @@ use super::synced::Synced;
 use super::write::Place;
 use super::{Deleted, Fate, SessionStore};
 use crate::counters::{Count, Counters};
-use crate::dir::{Access, Dir, Stat};
+use crate::dir::{Access, Dir};
 use crate::error::{Error, NotAStore, Result, Unsupported};
 use crate::locks::{self, Guard, Locks, Mode, enter};
 use crate::marker::Marker;
 use crate::names::{EntryType, FileName, SessionId, SessionRef};
 use crate::open::{Clock, Options};
 use crate::read::{self, Current, ROUNDS, Round, Tally};
-use crate::record::Session;
+use crate::record::{Draft, Session};
 use crate::rule::{Fault, Rule};
 use crate::slots::SPARE;
 use crate::time::UnixMillis;
@@ -144,15 +144,14 @@ impl DirectoryStore {
         self.writable()?;
         let reference = SessionRef::Id(id.clone());
         let name = self.name(&reference)?;
-        let first = session.first(reference);
         let _guard = self.lock(&name)?;
         let place = match self.round(&name)? {
             Round::Absent => Place::Fresh,
             Round::Stillborn => Place::OverStillborn,
             _ => return Err(self.conflict(&SessionRef::Id(id.clone()))),
         };
-        self.put_first(&name, &first, place)?;
-        *session = first;
+        self.put_first(&name, &session.draft_first(&reference), place)?;
+        session.become_first(reference);
         Ok(())
     }
 
@@ -190,7 +189,12 @@ impl DirectoryStore {
     }
 
     pub(crate) fn round(&self, name: &FileName) -> Result<Round> {
-        read::round(&self.dir, &self.marker, name, Access::Write, &self.tally)
+        self.round_knowing(name, &[])
+    }
+
+    /// The same, for somebody who knows that the bytes of `known` are a whole record, if it is not empty.
+    fn round_knowing(&self, name: &FileName, known: &[u8]) -> Result<Round> {
+        read::round(&self.dir, &self.marker, name, Access::Write, known, &self.tally)
     }
 
     /// The session under the lock, with what is needed to write its next record; `gone` where it is absent.
@@ -199,8 +203,11 @@ impl DirectoryStore {
         name: &FileName,
         reference: &SessionRef,
         now: UnixMillis,
+        known: &[u8],
     ) -> Result<(Box<Current>, Session)> {
-        let Some(current) = self.round(name)?.settled(name)? else { return Err(self.gone(reference)) };
+        let Some(current) = self.round_knowing(name, known)?.settled(name)? else {
+            return Err(self.gone(reference));
+        };
         let session = current.session(name)?.known_as(reference);
         if session.is_expired(now) { Err(self.gone(reference)) } else { Ok((current, session)) }
     }
@@ -220,22 +227,21 @@ impl DirectoryStore {
         Error::Conflict { session: reference.shown() }
     }
 
-    /// Whether a touch of the session is likely to be due: nobody has written to its file for the store's resolution.
-    /// That only spares it a read without the lock. What the records say decides, whatever the file's times are.
-    fn may_be_due(&self, name: &FileName) -> Result<bool> {
-        let age = |stat: Stat| u128::from(self.now().as_millis().saturating_sub(stat.modified));
-        Ok(self.stat(name)?.is_some_and(|stat| age(stat) >= self.resolution.as_millis()))
-    }
-
-    /// What has the name, if anything.
-    fn stat(&self, name: &FileName) -> Result<Option<Stat>> {
-        let stat = self.dir.stat_entry(name.as_str().as_bytes());
-        stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))
+    /// Whether a touch is due, by a look without the lock.
+    fn seems_due(&self, name: &FileName, reference: &SessionRef) -> Result<bool> {
+        let now = self.now();
+        let Some(current) = self.read(name)? else { return Err(self.gone(reference)) };
+        let seen = current.session(name)?;
+        if seen.is_expired(now) {
+            return Err(self.gone(reference));
+        }
+        Ok(seen.accessed_by_touch(now, self.resolution).is_some())
     }
 
     /// Whether the name is taken by a regular file. Anything else there is foreign (NAME-11).
     pub(crate) fn is_file(&self, name: &FileName) -> Result<bool> {
-        match self.stat(name)? {
+        let stat = self.dir.stat_entry(name.as_str().as_bytes());
+        match stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))? {
             None => Ok(false),
             Some(stat) if stat.kind == EntryType::Regular => Ok(true),
             Some(_) => Err(read::corrupt(name, Fault::new(Rule::Name11, 0))),
@@ -251,7 +257,7 @@ impl DirectoryStore {
     pub(crate) fn last_round(&self, name: &FileName) -> Result<Round> {
         let mut round = Round::Absent;
         for _ in 0..ROUNDS {
-            round = read::round(&self.dir, &self.marker, name, Access::Read, &self.tally)?;
+            round = read::round(&self.dir, &self.marker, name, Access::Read, &[], &self.tally)?;
             if !matches!(round, Round::Again(_)) {
                 return Ok(round);
             }
@@ -260,7 +266,7 @@ impl DirectoryStore {
         let index = name.key().lock_file();
         let _guard = match self.locks.lock(&self.dir, index, Mode::Shared, self.patience) {
             Ok(guard) => {
-                round = read::round(&self.dir, &self.marker, name, Access::Read, &self.tally)?;
+                round = read::round(&self.dir, &self.marker, name, Access::Read, &[], &self.tally)?;
                 Some(guard)
             }
             // The lock file is not there, or not for us to open: what was seen last has to do.
@@ -272,23 +278,23 @@ impl DirectoryStore {
     }
 
     /// Stores a session's first revision. The lock is held.
-    pub(super) fn put_first(&self, name: &FileName, first: &Session, place: Place) -> Result<()> {
+    pub(super) fn put_first(&self, name: &FileName, first: &Draft<'_>, place: Place) -> Result<()> {
         let record = first.encode(FIRST_SEQ, self.marker.naming)?;
         self.put_file(name, FIRST_SEQ, &record, place)
     }
 
     /// Generates IDs until `store` finds one that is free.
-    fn with_new_id(
+    fn with_new_id<T>(
         &self,
-        mut store: impl FnMut(SessionRef, &FileName) -> Result<Session>,
-    ) -> Result<(SessionId, Session)> {
+        mut store: impl FnMut(SessionRef, &FileName) -> Result<T>,
+    ) -> Result<(SessionId, T)> {
         for _ in 0..IDS_MOST {
             let id = SessionId::generate()?;
             let reference = SessionRef::Id(id.clone());
             let name = self.name(&reference)?;
             match store(reference, &name) {
                 Err(Error::Conflict { session }) if session == id.key().shown() => {}
-                stored => return stored.map(|session| (id, session)),
+                stored => return stored.map(|stored| (id, stored)),
             }
         }
         let error = io::Error::other("every generated ID is taken: the random generator repeats itself");
@@ -304,40 +310,44 @@ impl SessionStore for DirectoryStore {
         enter()?;
         let name = self.name(session)?;
         let Some(current) = self.read(&name)? else { return Ok(None) };
-        let loaded = current.session(&name)?.known_as(session);
-        Ok(if loaded.is_expired(self.now()) { None } else { Some(loaded) })
+        let mut loaded = current.session(&name)?.known_as(session);
+        if loaded.is_expired(self.now()) {
+            return Ok(None);
+        }
+        loaded.see(current.into_seen());
+        Ok(Some(loaded))
     }
 
     fn create(&self, session: &mut Session) -> Result<SessionId> {
         enter()?;
         self.writable()?;
-        let (id, stored) = self.with_new_id(|reference, name| {
-            let first = session.first(reference);
+        let (id, reference) = self.with_new_id(|reference, name| {
             let _guard = self.lock(name)?;
-            self.put_first(name, &first, Place::Fresh)?;
-            Ok(first)
+            self.put_first(name, &session.draft_first(&reference), Place::Fresh)?;
+            Ok(reference)
         })?;
-        *session = stored;
+        session.become_first(reference);
         Ok(id)
     }
 
     fn save(&self, session: &mut Session) -> Result<()> {
         enter()?;
         self.writable()?;
-        let Some(reference) = session.reference().cloned() else { return self.create(session).map(drop) };
-        let name = self.name(&reference)?;
+        let Some(reference) = session.reference() else { return self.create(session).map(drop) };
+        let name = self.name(reference)?;
         let _guard = self.lock(&name)?;
         let now = self.now();
-        let (current, stored) = self.current(&name, &reference, now)?;
-        self.based_on(session, &stored, &reference)?;
+        let (current, stored) = self.current(&name, reference, now, session.seen())?;
+        self.based_on(session, &stored, reference)?;
         if session.has_same_content(&stored) {
             *session = stored;
+            session.see(current.into_seen());
             return Ok(());
         }
-        // A copy, so that whatever ends the save leaves the session as it was.
-        let next = session.clone().into_next(stored, now);
-        self.put(&name, &current, &next, SPARE)?;
-        *session = next;
+        let seen = self.put(&name, &current, &session.draft_after(&stored, now)?, SPARE)?;
+        // Only now, so that whatever ends a save leaves the session as it was.
+        session.become_next(&stored, now);
+        session.see(seen);
         Ok(())
     }
 
@@ -352,7 +362,7 @@ impl SessionStore for DirectoryStore {
         let mut guard = self.lock(&name)?;
         guard.note_process();
         let now = self.now();
-        let (current, stored) = self.current(&name, session, now)?;
+        let (current, stored) = self.current(&name, session, now, &[])?;
         let mut changed = stored.clone();
         locks::run(|| change(&mut changed))?;
         if !guard.is_ours() {
@@ -362,34 +372,29 @@ impl SessionStore for DirectoryStore {
         if changed.has_same_content(&stored) {
             return Ok(stored);
         }
-        let next = changed.into_next(stored, now);
-        self.put(&name, &current, &next, SPARE)?;
-        Ok(next)
+        changed.become_next(&stored, now);
+        let seen = self.put(&name, &current, &changed.draft()?, SPARE)?;
+        changed.see(seen);
+        Ok(changed)
     }
 
     fn touch(&self, session: &SessionRef) -> Result<bool> {
         enter()?;
         self.writable()?;
         let name = self.name(session)?;
-        // Most touches come too early to write, and so need no lock.
-        if !self.may_be_due(&name)? {
-            let now = self.now();
-            let seen = match self.read(&name)? {
-                Some(current) => current.session(&name)?,
-                None => return Err(self.gone(session)),
-            };
-            if seen.is_expired(now) {
-                return Err(self.gone(session));
-            }
-            if seen.accessed_by_touch(now, self.resolution).is_none() {
-                return Ok(false);
-            }
-        }
-        let _guard = self.lock(&name)?;
+        // Where the lock is free, to take it costs less than to find out whether it is needed. Where it is not, or not to be
+        // had at all: most touches come too early to write, and those need not wait for it.
+        let _guard = match self.locks.lock_if_free(&self.dir, name.key().lock_file()) {
+            Some(guard) => guard,
+            None if !self.seems_due(&name, session)? => return Ok(false),
+            None => self.lock(&name)?,
+        };
         let now = self.now();
-        let (current, stored) = self.current(&name, session, now)?;
+        let (current, stored) = self.current(&name, session, now, &[])?;
         match stored.accessed_by_touch(now, self.resolution) {
-            Some(accessed) => self.put(&name, &current, &stored.into_accessed(accessed), 0).map(|()| true),
+            Some(accessed) => {
+                self.put(&name, &current, &stored.into_accessed(accessed).draft()?, 0).map(|_| true)
+            }
             None => Ok(false),
         }
     }
@@ -416,11 +421,11 @@ impl SessionStore for DirectoryStore {
                 .lock_many(&self.dir, &locks, self.patience)
                 .map_err(|error| error.about(old_reference.shown()))?;
             let now = self.now();
-            let (_, stored) = self.current(&old_name, &old_reference, now)?;
+            let (_, stored) = self.current(&old_name, &old_reference, now, session.seen())?;
             self.based_on(session, &stored, &old_reference)?;
             let next = session.rotated(&stored, reference, now);
             // ROT-1: in this order, so that a crash in between leaves the old session without the new rights.
-            self.put_first(name, &next, Place::Fresh)?;
+            self.put_first(name, &next.draft()?, Place::Fresh)?;
             match self.remove(&old_name) {
                 Ok(_) => {}
                 // The old one is gone, though not yet for sure after a power loss; the new one is there.

@@ -44,7 +44,7 @@ impl DirectoryStore {
         for entry in self.dir.entries().map_err(failed)? {
             let (name, kind) = entry.map_err(failed)?;
             let Entry::Session(name) = names::entry(&name, kind, self.marker.naming) else { continue };
-            match read::round(&self.dir, &self.marker, &name, Access::Read, &self.tally) {
+            match read::round(&self.dir, &self.marker, &name, Access::Read, &[], &self.tally) {
                 Ok(Round::Stillborn) => {
                     self.dir.unlink(&name).map_err(failed)?;
                 }

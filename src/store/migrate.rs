@@ -64,6 +64,6 @@ impl DirectoryStore {
             Round::Stillborn => Place::OverStillborn,
             _ => return Ok(false),
         };
-        self.put_first(&name, session, place).map(|()| true)
+        self.put_first(&name, &session.draft()?, place).map(|()| true)
     }
 }

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::marker::Durability;
 use crate::names::{EntryType, FileName};
 use crate::read::Current;
-use crate::record::Session;
+use crate::record::Draft;
+use crate::record::seen::Seen;
 use crate::slots::{self, SPARE};
 
 /// A file is made smaller when its record would fit this part of its slot.
@@ -34,7 +35,18 @@ impl DirectoryStore {
     /// Writes `next`, the record after `current`, in place or by a new file.
     ///
     /// A record that grows by its numbers alone may use the slot to its end (SLOT-5).
-    pub(super) fn put(&self, name: &FileName, current: &Current, next: &Session, spare: usize) -> Result<()> {
+    pub(super) fn put(
+        &self,
+        name: &FileName,
+        current: &Current,
+        next: &Draft<'_>,
+        spare: usize,
+    ) -> Result<Seen> {
+        let replace = |seq, record: Vec<u8>| {
+            self.put_file(name, seq, &record, Place::OverSession)?;
+            let end = record.len();
+            Ok(Seen::new(record, 0, end))
+        };
         let seq = current.seq() + 1;
         let record = next.encode(seq, self.marker.naming)?;
         let slot_size = current.slot_size();
@@ -43,10 +55,10 @@ impl DirectoryStore {
         let suspect = self.durable() && self.synced.is_suspect(&key, identity);
         // WRITE-6.
         if record.len() + spare > slot_size || current.stat.links != 1 || suspect {
-            return self.put_file(name, seq, &record, Place::OverSession);
+            return replace(seq, record);
         }
         if record.len() + SPARE <= slot_size / SHRINK && slot_size > slots::SLOT_MIN {
-            match self.put_file(name, seq, &record, Place::OverSession) {
+            match replace(seq, record.clone()) {
                 // Best effort: no room for the smaller file is no reason not to save.
                 Err(Error::NoSpace { .. } | Error::Io { .. }) => {}
                 done => return done,
@@ -59,13 +71,17 @@ impl DirectoryStore {
             let entry = if current.is_as_made() { self.dir.sync() } else { Ok(()) };
             if entry.and_then(|()| current.file.sync()).is_err() {
                 self.synced.failed(key, identity);
-                return self.put_file(name, seq, &record, Place::OverSession);
+                return replace(seq, record);
             }
         }
-        let Some(source) = self.put_slot(name, current, seq, record)? else { return Ok(()) };
+        let end = record.len();
+        let source = match self.put_slot(name, current, seq, record)? {
+            (slot, None) => return Ok(Seen::new(slot, 0, end)),
+            (_, Some(source)) => source,
+        };
         // WRITE-7. Other processes would take the record for one that a sync can save, so it does not stay.
         let record = next.encode(seq + 1, self.marker.naming)?;
-        self.put_file(name, seq + 1, &record, Place::OverSession).map_err(|_| Error::OutcomeUnknown {
+        replace(seq + 1, record).map_err(|_: Error| Error::OutcomeUnknown {
             operation: "sync a session",
             session: Some(name.shown()),
             source,
@@ -80,15 +96,15 @@ impl DirectoryStore {
         self.put_file(name, seq, &record, Place::OverSession)
     }
 
-    /// Overwrites the slot that does not hold the current record. WRITE-3, WRITE-5, WRITE-8. Returns the error of
-    /// the sync, where that failed.
+    /// Overwrites the slot that does not hold the current record. WRITE-3, WRITE-5, WRITE-8. Returns what
+    /// the slot then holds, and the error of the sync, where that failed.
     fn put_slot(
         &self,
         name: &FileName,
         current: &Current,
         seq: u64,
         record: Vec<u8>,
-    ) -> Result<Option<io::Error>> {
+    ) -> Result<(Vec<u8>, Option<io::Error>)> {
         let session = Some(name.shown());
         let slot_size = current.slot_size();
         let length = record.len();
@@ -109,11 +125,11 @@ impl DirectoryStore {
             let key = name.key();
             if let Err(source) = current.file.sync() {
                 self.synced.failed(key, current.stat.identity);
-                return Ok(Some(source));
+                return Ok((slot, Some(source)));
             }
             self.synced.done(key, Stamp::new(current.stat.identity, seq, &slot[..length]));
         }
-        Ok(None)
+        Ok((slot, None))
     }
 
     /// Makes a session file that holds record `seq` alone. WRITE-12 to WRITE-15.

@@ -1,6 +1,6 @@
 //! The floor: the system calls that an operation cannot do without, on files of the same size, with nothing around them.
 //! And the floor with the looks that rules of SPEC.md demand: at the lock file's path after locking (LOCK-6), at what a
-//! deletion unlinks (NAME-10, NAME-11, DEL-1), at a new file's mode (DIR-6), at the age of a file that is touched.
+//! deletion unlinks (NAME-10, NAME-11, DEL-1), at a new file's mode (DIR-6), and a temp of each session's own (NAME-9).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -94,9 +94,12 @@ impl Floor {
     }
 
     fn create(&mut self, n: usize, name: &str) -> Result<()> {
+        // For an ID that nobody can guess.
+        rustix::rand::getrandom(&mut [0; 16], rustix::rand::GetRandomFlags::empty())?;
         self.lock(n, FlockOperation::NonBlockingLockExclusive)?;
+        let temp = if self.rules { &[".tmp.", name].concat() } else { ".tmp" };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = fs::openat(&self.dir, ".tmp", flags, Mode::from_raw_mode(0o600))?;
+        let file = fs::openat(&self.dir, temp, flags, Mode::from_raw_mode(0o600))?;
         if self.rules {
             fs::fstat(&file)?;
         }
@@ -105,7 +108,7 @@ impl Floor {
             fs::fdatasync(&file)?;
         }
         drop(file);
-        fs::renameat_with(&self.dir, ".tmp", &self.dir, name, RenameFlags::NOREPLACE)?;
+        fs::renameat_with(&self.dir, temp, &self.dir, name, RenameFlags::NOREPLACE)?;
         if self.durable {
             fs::fsync(&self.dir)?;
         }
@@ -140,13 +143,7 @@ impl Contender for Floor {
             let of_pool = name(n % self.pool);
             match op {
                 Op::Load => watch.time(|| self.load(&of_pool))?,
-                Op::Save | Op::SaveOther | Op::Update => watch.time(|| self.save(n, &of_pool))?,
-                Op::Touch => watch.time(|| -> Result<()> {
-                    if self.rules {
-                        fs::statat(&self.dir, &*of_pool, AtFlags::SYMLINK_NOFOLLOW)?;
-                    }
-                    self.save(n, &of_pool)
-                })?,
+                Op::Save | Op::SaveOther | Op::Update | Op::Touch => watch.time(|| self.save(n, &of_pool))?,
                 Op::Create => {
                     let fresh = format!("{}x", name(n));
                     watch.time(|| self.create(n, &fresh))?;

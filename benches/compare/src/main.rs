@@ -2,6 +2,7 @@
 //! one run, so that whatever else the machine does hits all alike. Medians over the rounds.
 //!
 //!     cargo run --release -p sessiondir-compare -- DIR... [--rounds N] [--json FILE] [--only WORD]... [--sizes N,N]
+//!         [--ops OP,OP]
 //!     cargo run --release -p sessiondir-compare -- scale DIR [--sessions N] [--keep] [--json FILE]
 //!
 //! Peers that are programs of their own are named by the environment: `SESSIONDIR_PYTHON`, a Python that has session3,
@@ -31,6 +32,7 @@ pub struct Wanted {
     pub json: Option<PathBuf>,
     pub only: Vec<String>,
     pub sizes: Vec<usize>,
+    pub ops: Vec<Op>,
     pub sessions: usize,
     pub keep: bool,
 }
@@ -39,6 +41,7 @@ fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted> {
     let mut wanted = Wanted {
         rounds: 15,
         sizes: vec![100, 850, 10_000, 1_000_000],
+        ops: Op::ALL.to_vec(),
         sessions: 1_000_000,
         ..Wanted::default()
     };
@@ -51,6 +54,11 @@ fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted> {
             "--only" => wanted.only.push(value()?),
             "--sizes" => {
                 wanted.sizes = value()?.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?;
+            }
+            "--ops" => {
+                let named = value()?;
+                wanted.ops =
+                    Op::ALL.iter().copied().filter(|op| named.split(',').any(|n| n == op.name())).collect();
             }
             "--sessions" => wanted.sessions = value()?.parse()?,
             "--keep" => wanted.keep = true,
@@ -113,7 +121,7 @@ fn compare(wanted: &Wanted) -> Result<()> {
             for &size in &wanted.sizes {
                 let tmp = dir.join(format!("compare.{}", std::process::id()));
                 std::fs::create_dir_all(&tmp)?;
-                let measured = measure(&tmp, durability, size, wanted.rounds, &wanted.only);
+                let measured = measure(&tmp, durability, size, wanted);
                 std::fs::remove_dir_all(&tmp)?;
                 let measured = measured?;
                 table::print(&dir.display().to_string(), durability, size, &measured);
@@ -137,11 +145,10 @@ fn measure(
     dir: &std::path::Path,
     durability: Durability,
     size: usize,
-    rounds: usize,
-    only: &[String],
+    wanted: &Wanted,
 ) -> Result<Vec<Measured>> {
     let mut contenders = contenders(dir, durability, size)?;
-    let names: Vec<_> = only.iter().filter(|word| !DURABILITIES.contains(&word.as_str())).collect();
+    let names: Vec<_> = wanted.only.iter().filter(|word| !DURABILITIES.contains(&word.as_str())).collect();
     contenders.retain(|contender| {
         let name = contender.name();
         name.starts_with("floor") || names.is_empty() || names.iter().any(|word| name.contains(*word))
@@ -150,7 +157,7 @@ fn measure(
         .iter()
         .map(|contender| Measured {
             name: contender.name(),
-            times: Op::ALL.iter().map(|op| (*op, Vec::new())).collect(),
+            times: wanted.ops.iter().map(|op| (*op, Vec::new())).collect(),
         })
         .collect();
     let count = match (durability, size) {
@@ -158,9 +165,12 @@ fn measure(
         (Durability::Power, _) => 40,
         _ => 400,
     };
-    for round in 0..=rounds {
-        for (index, op) in Op::ALL.iter().enumerate() {
-            for (contender, measured) in contenders.iter_mut().zip(&mut measured) {
+    for round in 0..=wanted.rounds {
+        for (index, op) in wanted.ops.iter().enumerate() {
+            // Each round begins with another, so that nobody always comes after the same neighbour.
+            for turn in 0..contenders.len() {
+                let place = (turn + round) % contenders.len();
+                let (contender, measured) = (&mut contenders[place], &mut measured[place]);
                 let nanos = contender.run(*op, count)?;
                 // The first round warms up.
                 if let (Some(nanos), 1..) = (nanos, round) {
