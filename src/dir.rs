@@ -89,6 +89,8 @@ pub(crate) struct Stat {
     pub(crate) links: u64,
     /// Which file it is: device and inode.
     pub(crate) identity: (u64, u64),
+    /// When its contents were last changed, in Unix milliseconds: a hint, never to be trusted.
+    pub(crate) modified: u64,
 }
 
 impl From<fs::Stat> for Stat {
@@ -103,6 +105,8 @@ impl From<fs::Stat> for Stat {
             size: stat.st_size as u64,
             links: u64::from(stat.st_nlink),
             identity: (stat.st_dev as u64, stat.st_ino as u64),
+            modified: u64::try_from(stat.st_mtime).unwrap_or(0).saturating_mul(1000)
+                + stat.st_mtime_nsec as u64 / 1_000_000,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::names::EntryType;
 pub(crate) type Listed = (Vec<u8>, EntryType);
 
 /// How many entries go from thread to thread at once: a hand-over costs as much as reading several sessions.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 /// A batch ends early when what has been seen weighs as much, in bytes.
 const BATCH_BYTES: usize = 1 << 18;
 

@@ -147,6 +147,8 @@ fn sweep_keeps_to_its_budget() {
     for number in 0..10 {
         f.plain(&format!("{number:022}"), "ada");
     }
+    let ran = run!("sweep", f.dir, "--idle=1d", "--skip-written=1h");
+    assert_eq!(ran, done("0 sessions removed, 10 left, 0 failed; 0 temps and 0 in quarantine removed\n"));
     let ran = run!("sweep", f.dir, "--idle=1d", "--max-files=3", "--json");
     let summary = ran.json().pop().expect("a summary");
     // The marker is a file too, if chance has it among the three.
@@ -164,9 +166,15 @@ fn sweep_keeps_to_its_budget() {
     let expected =
         format!("{rest} sessions removed, 0 left, 0 failed; 0 temps and 0 in quarantine removed\n");
     assert_eq!(ran, done(&expected));
-    for usage in
-        ["--idle=30", "--idle=-1s", "--idle=1.5h", "--max-time=1w", "--max-files=-1", "--quarantine-older=d"]
-    {
+    for usage in [
+        "--idle=30",
+        "--idle=-1s",
+        "--idle=1.5h",
+        "--max-time=1w",
+        "--max-files=-1",
+        "--quarantine-older=d",
+        "--skip-written=x",
+    ] {
         let ran = run!("sweep", f.dir, usage);
         assert_eq!((ran.status, &*ran.out), (2, ""), "{usage}");
         assert!(

@@ -135,6 +135,46 @@ fn a_sweep_with_a_limit_comes_to_every_session_in_the_end() {
     f.assert_clean();
 }
 
+/// What was written to lately is not even opened; all else is judged by its record, and so is a file from the future.
+#[test]
+fn a_sweep_can_leave_unread_what_was_written_to_lately() {
+    Fixture::each(|f| {
+        let (idle, hour) = (Some(Duration::from_mins(30)), 3_600_000);
+        let lately = SweepOptions { idle, skip_written: idle, ..SweepOptions::default() };
+        // Of all of them the record says that they are idle; when the file was written to, before now.
+        let written = [0, 29 * 60_000, 30 * 60_000, hour];
+        let sessions: Vec<_> = written.iter().map(|_| f.created().0).collect();
+        let (fresh, _) = f.created();
+        f.advance(hour);
+        assert!(f.store.touch(&fresh).expect("touched"));
+        let set = |session: &SessionRef, millis: u64| {
+            let time = std::time::UNIX_EPOCH + Duration::from_millis(millis);
+            let file = fs::File::options().write(true).open(f.file(session)).expect("its file");
+            file.set_times(fs::FileTimes::new().set_modified(time)).expect("set");
+        };
+        for (session, age) in sessions.iter().zip(written) {
+            set(session, START + hour - age);
+        }
+        // Old by its times, in use by its record.
+        set(&fresh, START);
+        let (summary, removed) = sweep(&f, &lately);
+        assert_eq!((summary.removed, summary.remaining, summary.failed), (2, 3, 0));
+        assert_eq!(removed.len(), 2);
+        let there = |session: &SessionRef| f.file(session).exists();
+        assert_eq!(sessions.iter().map(there).collect::<Vec<_>>(), [true, true, false, false]);
+        // A time in the future says nothing.
+        set(&sessions[0], START + hour + 1);
+        assert_eq!(sweep(&f, &lately).0.removed, 1);
+        assert_eq!(sessions.iter().map(there).collect::<Vec<_>>(), [false, true, false, false]);
+        assert!(there(&fresh));
+        // It need not be readable even.
+        fs::write(f.file(&sessions[1]), b"nonsense").expect("written");
+        set(&sessions[1], START + hour);
+        assert_eq!(sweep(&f, &lately).0.failed, 0);
+        assert_eq!(sweep(&f, &SweepOptions { idle, ..SweepOptions::default() }).0.failed, 1);
+    });
+}
+
 #[test]
 fn a_sweep_without_time_looks_at_nothing() {
     let f = Fixture::new(Naming::Plain, Durability::Process);

@@ -15,11 +15,16 @@ const HELP: &str = "\
 Examples:
   sessiondir sweep /var/lib/app/sessions
   sessiondir sweep --idle 30d --quarantine-older 30d /var/lib/app/sessions
+  sessiondir sweep --idle 30m --skip-written 30m /var/lib/app/sessions
   sessiondir sweep --dry-run --idle 30m /var/lib/app/sessions
 
 A span of time is a whole number and a unit: ms, s, m, h or d. A budget (--max-files,
 --max-time) ends the sweep early, which is no error. A sweep with a budget starts at a
 random place, so that several come to every session in the end.
+
+A file that was written to within the span of --skip-written is left as it is, by its
+modification time: a session that was in use since is not idle, and one that expires
+unused is removed by a later sweep.
 
 Exit status: 0 done, or ended by the budget; 1 some sessions could not be read or removed
 and were left (an error is shown for each), 2 the store could not be swept.
@@ -52,6 +57,9 @@ pub(super) struct Sweep {
     /// Remove what a repair put in quarantine this long ago or longer
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     quarantine_older: Option<Duration>,
+    /// Leave files that were written to within this long unread, which is faster
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    skip_written: Option<Duration>,
 }
 
 impl Sweep {
@@ -65,6 +73,7 @@ impl Sweep {
             max_files: self.max_files,
             max_time: self.max_time,
             quarantine_older: self.quarantine_older,
+            skip_written: self.skip_written,
         };
         output.show_progress(dir, false);
         let named = |session: &SessionRef| Named::new(session, store.marker().naming, common).name;

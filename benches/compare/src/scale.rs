@@ -61,6 +61,9 @@ fn cpu() -> Result<f64> {
     Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
 }
 
+/// What is done to a whole store, in turns; the first is what the others are compared with.
+const WHOLE: [&str; 6] = ["read", "check", "list", "sweep", "hint", "find"];
+
 /// What the other processes do.
 pub fn worker(args: impl Iterator<Item = String>) -> Result<()> {
     let args: Vec<String> = args.collect();
@@ -124,20 +127,40 @@ fn whole(what: &str, dir: &Path, threads: usize) -> Result<()> {
         "sweep" => {
             options.open(dir)?.sweep(&SweepOptions::default())?;
         }
-        "idle" => {
-            options
-                .open(dir)?
-                .sweep(&SweepOptions { idle: Some(Duration::from_mins(30)), ..SweepOptions::default() })?;
+        // The question that `find` answers.
+        "hint" => {
+            let half_an_hour = Some(Duration::from_mins(30));
+            let hint =
+                SweepOptions { idle: half_an_hour, skip_written: half_an_hour, ..SweepOptions::default() };
+            options.open(dir)?.sweep(&hint)?;
         }
         _ => return Err("no such work".into()),
     }
     Ok(())
 }
 
-/// Opens, looks at, reads and closes every file, and nothing else.
+/// Opens, looks at, reads and closes every file, and nothing else: on this thread, or listing on this one and reading on
+/// others.
 fn read_all(dir: &Path, threads: usize) -> Result<()> {
-    use rustix::fs::{Mode, OFlags, fstat, open, openat};
+    use rustix::fs::{Dir, Mode, OFlags, fstat, open, openat};
     let root = open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let read = |name: &[u8], buffer: &mut [u8]| {
+        let file = openat(&root, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).expect("opens");
+        fstat(&file).expect("is there");
+        rustix::io::read(&file, buffer).expect("reads");
+    };
+    let is_session = |name: &[u8]| name.starts_with(b"A");
+    if threads == 1 {
+        let mut buffer = vec![0; 8192];
+        for entry in Dir::read_from(&root)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if is_session(name) {
+                read(name, &mut buffer);
+            }
+        }
+        return Ok(());
+    }
     let (to, from) = std::sync::mpsc::sync_channel::<Vec<Vec<u8>>>(4 * threads);
     let from = std::sync::Mutex::new(from);
     std::thread::scope(|scope| {
@@ -147,19 +170,14 @@ fn read_all(dir: &Path, threads: usize) -> Result<()> {
                 loop {
                     let batch = from.lock().expect("no panic").recv();
                     let Ok(batch) = batch else { return };
-                    for name in batch {
-                        let file = openat(&root, &name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                            .expect("opens");
-                        fstat(&file).expect("is there");
-                        rustix::io::read(&file, &mut buffer[..]).expect("reads");
-                    }
+                    batch.iter().for_each(|name| read(name, &mut buffer));
                 }
             });
         }
         let mut batch = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&root)? {
+        for entry in Dir::read_from(&root)? {
             let name = entry?.file_name().to_bytes().to_vec();
-            if name.starts_with(b"A") {
+            if is_session(&name) {
                 batch.push(name);
             }
             if batch.len() == 64 {
@@ -273,16 +291,17 @@ pub fn run(wanted: &Wanted) -> Result<()> {
             for count in ["1", "2"] {
                 // Warm, as far as memory goes.
                 alone(&["read", path, count])?;
-                let mut read = 0.0;
-                for what in ["read", "check", "list", "sweep", "idle", "find"] {
-                    let repeats = if *sessions > 100_000 { 2 } else { 5 };
-                    let runs =
-                        (0..repeats).map(|_| alone(&[what, path, count])).collect::<Result<Vec<_>>>()?;
-                    let (seconds, peak) =
-                        runs.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).ok_or("no run")?;
-                    if what == "read" {
-                        read = seconds;
+                let mut runs = WHOLE.map(|_| (Vec::new(), 0.0f64));
+                for _ in 0..if *sessions > 100_000 { 5 } else { 15 } {
+                    for (what, (times, most)) in WHOLE.iter().zip(&mut runs) {
+                        let (seconds, peak) = alone(&[what, path, count])?;
+                        times.push(seconds);
+                        *most = most.max(peak);
                     }
+                }
+                let read = median(&runs[0].0).unwrap_or(0.0);
+                for (what, (times, peak)) in WHOLE.iter().zip(&runs) {
+                    let seconds = median(times).unwrap_or(0.0);
                     println!(
                         "{sessions:8} sessions, {count} threads: {what:6} {seconds:8.3} s ({:.2} of reading), {peak:.1} MiB",
                         seconds / read
