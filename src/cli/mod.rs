@@ -16,6 +16,8 @@ mod init;
 mod json;
 mod list;
 mod man;
+#[cfg(not(feature = "conformance"))]
+mod no_conformance;
 mod output;
 mod owner;
 mod progress;
@@ -155,6 +157,8 @@ enum Command {
     Conformance(conformance::Conformance),
     #[cfg(feature = "conformance")]
     ConformanceDriver(conformance_driver::ConformanceDriver),
+    #[cfg(not(feature = "conformance"))]
+    Conformance(no_conformance::Conformance),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -177,6 +181,8 @@ impl Command {
             Command::Import(import::Import::Session3(import)) => &import.store,
             #[cfg(feature = "conformance")]
             Command::Conformance(_) | Command::ConformanceDriver(_) => return None,
+            #[cfg(not(feature = "conformance"))]
+            Command::Conformance(_) => return None,
             Command::Completions(_) | Command::Man(_) => return None,
         };
         Some(&store.dir)
@@ -200,6 +206,8 @@ impl Command {
             Command::Conformance(conformance) => conformance.run(common, output),
             #[cfg(feature = "conformance")]
             Command::ConformanceDriver(driver) => Ok(driver.run()),
+            #[cfg(not(feature = "conformance"))]
+            Command::Conformance(absent) => absent.run(),
             Command::Completions(completions) => completions.run(output),
             Command::Man(man) => man.run(output),
         }
