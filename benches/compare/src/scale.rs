@@ -69,10 +69,12 @@ pub fn worker(args: impl Iterator<Item = String>) -> Result<()> {
     let args: Vec<String> = args.collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["saves", dir, first, step, seconds] => {
+        [kind @ ("saves" | "loads"), dir, first, step, seconds] => {
             let store = DirectoryStore::open(dir)?;
             let (first, step) = (first.parse()?, step.parse()?);
-            let (count, longest) = saves(&store, first, step, Duration::from_secs_f64(seconds.parse()?))?;
+            let long = Duration::from_secs_f64(seconds.parse()?);
+            let work = if kind == "loads" { loads } else { saves };
+            let (count, longest) = work(&store, first, step, long)?;
             println!("{count}\n{longest}\n{}", cpu()?);
             return Ok(());
         }
@@ -89,12 +91,31 @@ pub fn worker(args: impl Iterator<Item = String>) -> Result<()> {
 
 /// Saves sessions again and again; returns how often, and the longest that one took, in seconds.
 fn saves(store: &DirectoryStore, first: usize, step: usize, long: Duration) -> Result<(f64, f64)> {
+    again(first, step, long, |reference, count| {
+        store.update(reference, &mut |session| Ok(session.insert("n", &count)?))?;
+        Ok(())
+    })
+}
+
+/// The same for loads.
+fn loads(store: &DirectoryStore, first: usize, step: usize, long: Duration) -> Result<(f64, f64)> {
+    again(first, step, long, |reference, _| {
+        store.load(reference)?.ok_or("a session is gone")?;
+        Ok(())
+    })
+}
+
+fn again(
+    first: usize,
+    step: usize,
+    long: Duration,
+    mut work: impl FnMut(&SessionRef, u32) -> Result<()>,
+) -> Result<(f64, f64)> {
     let ids: Vec<SessionRef> = (0..50).map(|n| Ok(id(first + n * step)?.into())).collect::<Result<_>>()?;
     let (start, mut count, mut longest) = (Instant::now(), 0u32, Duration::ZERO);
     while start.elapsed() < long {
-        let reference = &ids[count as usize % ids.len()];
         let one = Instant::now();
-        store.update(reference, &mut |session| Ok(session.insert("n", &count)?))?;
+        work(&ids[count as usize % ids.len()], count)?;
         longest = longest.max(one.elapsed());
         count += 1;
     }
@@ -203,12 +224,17 @@ fn one_by_one(store: &DirectoryStore, sessions: usize) -> Result<(f64, f64)> {
     Ok((loads.each().unwrap_or(0.0) / 1000.0, saves.each().unwrap_or(0.0) / 1000.0))
 }
 
-fn processes(dir: &str, count: usize, same: bool) -> Result<Value> {
+/// So many processes: on sessions of their own, on one, or mixed, where three of four read what the others write.
+fn processes(dir: &str, count: usize, kind: &str) -> Result<Value> {
     let mut children = Vec::new();
     for n in 0..count {
-        let (first, step) = if same { (0, 0) } else { (n * 50, 1) };
-        let args =
-            ["scale-worker", "saves", dir, &first.to_string(), &step.to_string(), "2"].map(str::to_owned);
+        let work = if kind == "mixed" && n % 4 != 0 { "loads" } else { "saves" };
+        let (first, step) = match kind {
+            "one" => (0, 0),
+            "mixed" => (n / 4 * 50, 1),
+            _ => (n * 50, 1),
+        };
+        let args = ["scale-worker", work, dir, &first.to_string(), &step.to_string(), "2"].map(str::to_owned);
         children.push(Command::new(std::env::current_exe()?).args(args).stdout(Stdio::piped()).spawn()?);
     }
     let mut figures: Vec<Vec<f64>> = Vec::new();
@@ -223,14 +249,13 @@ fn processes(dir: &str, count: usize, same: bool) -> Result<Value> {
     let longest = figures.iter().map(|f| f[1]).fold(0.0, f64::max);
     let cpu = figures.iter().map(|f| f[2]).sum::<f64>();
     println!(
-        "{count} processes, {}: {total:9.0} updates/s; fastest/slowest {:.2}; longest {:.1} ms; {cpu:.2} s of CPU in {} s",
-        if same { "one session" } else { "their own sessions" },
+        "{count} processes, {kind}: {total:9.0} operations/s; fastest/slowest {:.2}; longest {:.1} ms; {cpu:.2} s of CPU in {} s",
         most / least.max(1.0),
         longest * 1000.0,
         2 * count
     );
     Ok(
-        json!({"processes": count, "same": same, "per_second": total, "fastest_by_slowest": most / least.max(1.0), "longest_s": longest, "cpu_s": cpu}),
+        json!({"processes": count, "kind": kind, "per_second": total, "fastest_by_slowest": most / least.max(1.0), "longest_s": longest, "cpu_s": cpu}),
     )
 }
 
@@ -245,12 +270,7 @@ fn threads(store: &DirectoryStore, count: usize, kind: &str) -> Value {
                     barrier.wait();
                     let reads = kind == "mixed" && n % 4 != 0;
                     if reads {
-                        let (start, mut done) = (Instant::now(), 0u32);
-                        while start.elapsed() < long {
-                            store.load(&id(done as usize % 50).expect("an ID").into()).expect("loads");
-                            done += 1;
-                        }
-                        return f64::from(done);
+                        return loads(store, 0, 1, long).map_or(f64::NAN, |(count, _)| count);
                     }
                     let (first, step) = if kind == "one" { (0, 0) } else { (n * 50, 1) };
                     saves(store, first, step, long).map_or(f64::NAN, |(count, _)| count)
@@ -292,7 +312,7 @@ pub fn run(wanted: &Wanted) -> Result<()> {
                 // Warm, as far as memory goes.
                 alone(&["read", path, count])?;
                 let mut runs = WHOLE.map(|_| (Vec::new(), 0.0f64));
-                for _ in 0..if *sessions > 100_000 { 5 } else { 15 } {
+                for _ in 0..if *sessions > 100_000 { 3 } else { 15 } {
                     for (what, (times, most)) in WHOLE.iter().zip(&mut runs) {
                         let (seconds, peak) = alone(&[what, path, count])?;
                         times.push(seconds);
@@ -318,8 +338,8 @@ pub fn run(wanted: &Wanted) -> Result<()> {
         }
         let path = dir.to_str().ok_or("a path in UTF-8")?;
         for count in [1, 2, 4, 8] {
-            for same in [false, true] {
-                results.push(processes(path, count, same)?);
+            for kind in ["own", "one", "mixed"] {
+                results.push(processes(path, count, kind)?);
             }
         }
         if !wanted.keep {
