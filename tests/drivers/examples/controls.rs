@@ -96,7 +96,7 @@ const CONTROLS: &[Control] = &[
         "a failed sync is not built on (WRITE-7)",
         [
             "src/store/write.rs",
-            "                self.synced.failed(key, current.stat.identity);\n                return Ok(Some(source));",
+            "                self.synced.failed(key, current.stat.identity);\n                return Ok((slot, Some(source)));",
             "                let _ = source;",
         ],
         [DRIVERS, "power_loss", "a_power_cut_after_a_failed_sync"],
@@ -109,6 +109,24 @@ const CONTROLS: &[Control] = &[
             "while mode == Mode::Exclusive && file.try_lock(false).is_err() {",
         ],
         [CRATE, "processes", "eight_processes_update_one_session"],
+    ),
+    control(
+        "the lock between processes (LOCK-1), by schedules",
+        [
+            "src/locks.rs",
+            "while !file.try_lock(mode == Mode::Exclusive)? {",
+            "while mode == Mode::Exclusive && file.try_lock(false).is_err() {",
+        ],
+        [DRIVERS, "schedules", "pairs_of_operations"],
+    ),
+    control(
+        "a collector looks again under the lock (COLL-1)",
+        [
+            "src/store/delete_many.rs",
+            "let fate = fate(self.round(name)?, name, due)?;",
+            "let fate = Fate::Removed;",
+        ],
+        [DRIVERS, "schedules", "pairs_of_operations"],
     ),
     control(
         "a lock file, and not a lock on the session's own (LOCK-1)",
@@ -196,8 +214,8 @@ const CONTROLS: &[Control] = &[
         "the new session of a rotation comes first (ROT-1), against kills",
         [
             "src/store/directory.rs",
-            "            self.put_first(name, &next, Place::Fresh)?;\n            match self.remove(&old_name) {",
-            "            let removed = self.remove(&old_name);\n            self.put_first(name, &next, Place::Fresh)?;\n            match removed {",
+            "            self.put_first(name, &next.draft()?, Place::Fresh)?;\n            match self.remove(&old_name) {",
+            "            let removed = self.remove(&old_name);\n            self.put_first(name, &next.draft()?, Place::Fresh)?;\n            match removed {",
         ],
         [DRIVERS, "kills", "a_kill_at_every_system_call"],
     ),

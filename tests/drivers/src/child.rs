@@ -113,13 +113,17 @@ impl Child {
         self.entry().0
     }
 
-    /// The call that it has stopped at, and its second argument.
-    fn entry(&self) -> (i64, u64) {
+    /// The call that it has stopped at, and its arguments.
+    ///
+    /// # Panics
+    /// It has not stopped at the entry of a call.
+    #[must_use]
+    pub fn entry(&self) -> (i64, [u64; 6]) {
         let info = ptrace::syscall_info(self.pid).expect("told");
         assert_eq!(info.op, libc::PTRACE_SYSCALL_INFO_ENTRY, "at the entry of a call");
         // SAFETY: `op` says which part of the union is valid.
         let entry = unsafe { info.u.entry };
-        (i64::try_from(entry.nr).expect("small"), entry.args[1])
+        (i64::try_from(entry.nr).expect("small"), entry.args)
     }
 
     /// Lets it go on to the entry of its next such call; whether it came to that.
@@ -141,13 +145,24 @@ impl Child {
         let mut calls = Vec::new();
         loop {
             assert!(self.step(), "the child ended within its deed");
-            let (number, second) = self.entry();
+            let (number, [_, second, ..]) = self.entry();
             if number == libc::SYS_kill {
                 return calls;
             }
             calls.push(Call { number, is_of_std: is_of_std(number, second) });
             assert!(self.step(), "a call that does not return");
         }
+    }
+
+    /// The eight bytes of its memory at that address.
+    #[must_use]
+    pub fn read_word(&self, at: u64) -> i64 {
+        ptrace::read(self.pid, at as ptrace::AddressType).expect("its memory")
+    }
+
+    /// Changes them.
+    pub fn write_word(&self, at: u64, word: i64) {
+        ptrace::write(self.pid, at as ptrace::AddressType, word).expect("its memory");
     }
 
     /// Its registers.

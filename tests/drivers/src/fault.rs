@@ -89,13 +89,21 @@ pub fn run(child: &mut Child, n: usize, fault: Fault) -> Option<i64> {
 /// # Panics
 /// The child ends.
 pub fn fail(child: &mut Child, errno: Errno) {
+    answer(child, (-(errno as i64)) as u64);
+}
+
+/// Answers the call at whose entry the child has stopped, which is not made.
+///
+/// # Panics
+/// The child ends.
+pub fn answer(child: &mut Child, value: u64) {
     let mut registers = child.registers();
     // No call has this number.
     registers.orig_rax = u64::MAX;
     child.set_registers(registers);
     assert!(child.step(), "a call that does not return");
     let mut registers = child.registers();
-    registers.rax = (-(errno as i64)) as u64;
+    registers.rax = value;
     child.set_registers(registers);
 }
 

@@ -10,6 +10,8 @@
 //! - [`site`]: a directory that can be put back to how it was, and what can be seen of its sessions;
 //! - [`case`]: the states that a session's file can be in, and what is done to it;
 //! - [`verdict`]: what has to hold after a kill or an error;
+//! - [`schedule`]: every order in which processes can make their system calls;
+//! - [`history`]: operations that went on at the same time, and whether they could have been one after the other;
 //! - [`share`]: how much of all that is tried, and by how many processes.
 
 pub mod block_log;
@@ -19,6 +21,8 @@ pub mod chance;
 pub mod child;
 pub mod disk;
 pub mod fault;
+pub mod history;
+pub mod schedule;
 pub mod sequence;
 pub mod share;
 pub mod site;
