@@ -191,7 +191,9 @@ fn read_all(dir: &Path, threads: usize) -> Result<()> {
                 loop {
                     let batch = from.lock().expect("no panic").recv();
                     let Ok(batch) = batch else { return };
-                    batch.iter().for_each(|name| read(name, &mut buffer));
+                    for name in batch {
+                        read(&name, &mut buffer);
+                    }
                 }
             });
         }

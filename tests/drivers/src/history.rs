@@ -282,8 +282,9 @@ impl End {
     pub fn of(site: &Site) -> Self {
         let store = options(NOW).open(&site.dir).expect("a store");
         let session = store.load(&id(MAIN).into()).expect("loads").as_ref().map(Seen::of);
-        let listed = store.iter_sessions().expect("lists").map(|session| session.expect("reads")).count();
-        End { session, others: listed - usize::from(session.is_some()) }
+        let listed: Vec<Session> =
+            store.iter_sessions().expect("lists").collect::<Result<_>>().expect("reads");
+        End { session, others: listed.len() - usize::from(session.is_some()) }
     }
 }
 
