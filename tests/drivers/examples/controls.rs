@@ -96,7 +96,7 @@ const CONTROLS: &[Control] = &[
         "a failed sync is not built on (WRITE-7)",
         [
             "src/store/write.rs",
-            "                self.synced.failed(key, current.stat.identity);\n                return Ok(Some(source));",
+            "                self.synced.failed(key, current.stat.identity);\n                return Ok((slot, Some(source)));",
             "                let _ = source;",
         ],
         [DRIVERS, "power_loss", "a_power_cut_after_a_failed_sync"],
@@ -196,8 +196,8 @@ const CONTROLS: &[Control] = &[
         "the new session of a rotation comes first (ROT-1), against kills",
         [
             "src/store/directory.rs",
-            "            self.put_first(name, &next, Place::Fresh)?;\n            match self.remove(&old_name) {",
-            "            let removed = self.remove(&old_name);\n            self.put_first(name, &next, Place::Fresh)?;\n            match removed {",
+            "            self.put_first(name, &next.draft()?, Place::Fresh)?;\n            match self.remove(&old_name) {",
+            "            let removed = self.remove(&old_name);\n            self.put_first(name, &next.draft()?, Place::Fresh)?;\n            match removed {",
         ],
         [DRIVERS, "kills", "a_kill_at_every_system_call"],
     ),
