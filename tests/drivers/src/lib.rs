@@ -10,6 +10,7 @@
 //! - [`site`]: a directory that can be put back to how it was, and what can be seen of its sessions;
 //! - [`case`]: the states that a session's file can be in, and what is done to it;
 //! - [`verdict`]: what has to hold after a kill or an error;
+//! - [`storm`]: processes in two languages on one store, killed at any moment;
 //! - [`share`]: how much of all that is tried, and by how many processes.
 
 pub mod block_log;
@@ -22,4 +23,5 @@ pub mod fault;
 pub mod sequence;
 pub mod share;
 pub mod site;
+pub mod storm;
 pub mod verdict;
