@@ -102,7 +102,8 @@ class Worker:
         elif which <= 71:
             self.touch(session_id)
         elif which <= 77:
-            self.update("grow", session_id, 3000 + self.chance.randrange(20000))
+            large = self.chance.random() < 0.125
+            self.update("grow", session_id, 150_000 if large else 3000 + self.chance.randrange(20000))
         elif which <= 81:
             self.update("shrink", session_id, 0)
         elif which <= 86:
@@ -117,7 +118,7 @@ class Worker:
         elif which <= 94 and self.own:
             self.delete(self.own.pop(self.chance.randrange(len(self.own))))
         elif which <= 95:
-            self.sweep(100 + self.chance.randrange(900))
+            self.sweep(10 + self.chance.randrange(400))
         else:
             self.list()
 
@@ -270,22 +271,29 @@ def main():
     directory, notes = sys.argv[1:]
     store = open_store(directory)
     children = set()
-    for line in sys.stdin:
-        word, *numbers = line.split()
-        numbers = [int(number) for number in numbers]
-        if word == "start":
-            child = os.fork()
-            if child == 0:
-                work(store, directory, notes, *numbers)
-            children.add(child)
-            print(child, flush=True)
-        else:
-            _, status = os.waitpid(numbers[0], 0)
-            children.discard(numbers[0])
-            print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else -1, flush=True)
-    for child in children:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    try:
+        for line in sys.stdin:
+            word, *numbers = line.split()
+            numbers = [int(number) for number in numbers]
+            if word == "start":
+                child = os.fork()
+                if child == 0:
+                    try:
+                        work(store, directory, notes, *numbers)
+                    finally:
+                        sys.excepthook(*sys.exc_info())
+                        os._exit(1)
+                children.add(child)
+                print(child, flush=True)
+            else:
+                _, status = os.waitpid(numbers[0], 0)
+                children.discard(numbers[0])
+                print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else -1, flush=True)
+    finally:
+        # Whoever asked is gone, maybe in the middle of an answer.
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 main()

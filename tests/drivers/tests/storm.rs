@@ -279,11 +279,11 @@ fn storms() {
     println!("SESSIONDIR_SEED={seed}");
     let python = Python::find().inspect_err(|why| eprintln!("SKIP storms with Python: {why}")).ok();
     let grounds = grounds();
-    let each = if is_all { 16_000 / grounds.len() as u64 + 1 } else { 300 };
+    let (each, turn) = if is_all { (24_000 / grounds.len() as u64 + 1, 500) } else { (300, 300) };
     let mut all = Tally::default();
     for (number, ground) in grounds.iter().enumerate() {
         let begun = Instant::now();
-        let tally = storm(ground, python.as_ref(), each, each.min(500), seed.wrapping_add(number as u64));
+        let tally = storm(ground, python.as_ref(), each, turn, seed.wrapping_add(number as u64));
         tally.print(&format!("{} ({:.1} s)", ground.what, begun.elapsed().as_secs_f64()));
         all.add(&tally);
     }

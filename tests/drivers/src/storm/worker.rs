@@ -116,7 +116,9 @@ impl<'a> Worker<'a> {
             },
             60..=71 => self.touch(&id),
             72..=77 => {
-                let size = 3_000 + self.chance.below(20_000);
+                // Some so large that a kill comes within the write of a slot.
+                let large = self.chance.one_in(8);
+                let size = if large { 150_000 } else { 3_000 + self.chance.below(20_000) };
                 drop(self.update("grow", &id, Some(size)));
             }
             78..=81 => drop(self.update("shrink", &id, Some(0))),
@@ -135,7 +137,7 @@ impl<'a> Worker<'a> {
                 self.delete(&id);
             }
             93..=95 => {
-                let idle = 100 + self.chance.below(900) as u64;
+                let idle = 10 + self.chance.below(400) as u64;
                 self.sweep(Some(idle));
             }
             _ => self.list(),
