@@ -246,6 +246,47 @@ const CONTROLS: &[Control] = &[
         ],
         [DRIVERS, "system_calls", ""],
     ),
+    control(
+        "the lock between processes (LOCK-1), in storms",
+        [
+            "src/dir.rs",
+            "        match call(Op::Lock, \"\", || fs::fcntl_lock(self.fd(), how)) {\n            Ok(()) => Ok(true),",
+            "        if exclusive {\n            return Ok(true);\n        }\n        match call(Op::Lock, \"\", || fs::fcntl_lock(self.fd(), how)) {\n            Ok(()) => Ok(true),",
+        ],
+        [DRIVERS, "storm", "storms"],
+    ),
+    control(
+        "the lock between processes (LOCK-1) in Python, in storms",
+        [
+            "ports/python/src/sessiondir/locks.py",
+            "    delay = _FIRST_DELAY\n    while True:",
+            "    return\n    while True:",
+        ],
+        [DRIVERS, "storm", "storms"],
+    ),
+    control(
+        "a save is based on the stored revision (WRITE-1), in storms",
+        [
+            "src/store/directory.rs",
+            "if session.is_based_on(current) { Ok(()) }",
+            "if session.is_based_on(current) || current.rev() > 0 { Ok(()) }",
+        ],
+        [DRIVERS, "storm", "storms"],
+    ),
+    control(
+        "a deletion unlinks (DEL-1), in storms",
+        [
+            "src/store/write.rs",
+            "let was_there = is_there && self.dir.unlink(name).map_err(failed)?;",
+            "let was_there = is_there;",
+        ],
+        [DRIVERS, "storm", "storms"],
+    ),
+    control(
+        "a sweep takes what was idle for long enough, in storms",
+        ["src/sweep.rs", ">= idle.as_millis();", ">= idle.as_millis() / 2;"],
+        [DRIVERS, "storm", "storms"],
+    ),
 ];
 
 fn copy(from: &Path, to: &Path) {

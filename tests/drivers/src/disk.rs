@@ -73,6 +73,7 @@ pub fn format(image: &Path, kind: &str) -> Result<(), String> {
     let (megabytes, args): (_, &[&str]) = match kind {
         "ext4" => (64, &["-q", "-F"]),
         "xfs" => (320, &["-q", "-f"]),
+        "btrfs" => (512, &["-q", "-f"]),
         _ => panic!("no file system {kind}"),
     };
     fs::File::create(image).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
@@ -135,6 +136,12 @@ impl Disk {
         )
     }
 
+    /// The device goes when this is unmounted, and be it because its last process was killed: for a disk that is not to be
+    /// mounted again.
+    pub fn once(&self) {
+        let _ = run("losetup", &["--detach", &self.device]);
+    }
+
     fn dir(&self) -> fs::File {
         fs::File::open(&self.at).expect("a directory")
     }
@@ -175,5 +182,38 @@ impl Drop for Disk {
             let _ = umount2(&self.at, MntFlags::MNT_DETACH);
         }
         let _ = run("losetup", &["--detach", &self.device]);
+    }
+}
+
+/// A directory over another one, which stays as it is: what is changed is copied first.
+#[derive(Debug)]
+pub struct Overlay {
+    /// Where it is mounted.
+    pub at: PathBuf,
+}
+
+impl Overlay {
+    /// Makes one in `base`, over what `fill` puts into the directory that it is given.
+    ///
+    /// # Errors
+    /// The rights are missing, or a file system that has it: in words.
+    pub fn new(base: &Path, fill: impl Fn(&Path)) -> Result<Self, String> {
+        let [lower, upper, work, at] = ["lower", "upper", "work", "at"].map(|name| base.join(name));
+        for dir in [&lower, &upper, &work, &at] {
+            fs::create_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        }
+        fill(&lower);
+        let options = format!("lowerdir={},upperdir={},workdir={}", path(&lower), path(&upper), path(&work));
+        mount(Some("overlay"), &at, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+            .map_err(|error| format!("an overlay cannot be mounted: {error}"))?;
+        Ok(Overlay { at })
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        if umount(&self.at).is_err() {
+            let _ = umount2(&self.at, MntFlags::MNT_DETACH);
+        }
     }
 }

@@ -12,6 +12,7 @@
 //! - [`verdict`]: what has to hold after a kill or an error;
 //! - [`schedule`]: every order in which processes can make their system calls;
 //! - [`history`]: operations that went on at the same time, and whether they could have been one after the other;
+//! - [`storm`]: processes in two languages on one store, killed at any moment;
 //! - [`share`]: how much of all that is tried, and by how many processes.
 
 pub mod block_log;
@@ -26,4 +27,5 @@ pub mod schedule;
 pub mod sequence;
 pub mod share;
 pub mod site;
+pub mod storm;
 pub mod verdict;
