@@ -472,6 +472,23 @@ fn stores_come_and_go_in_many_threads() {
     f.assert_clean();
 }
 
+/// A reader who looks again under the lock opens the lock file for reading alone; to write he opens it once more.
+#[test]
+fn who_has_read_under_a_lock_can_write() {
+    let f = Fixture::plain();
+    let path = f.path.to_str().expect("UTF-8");
+    // Nobody in this process has the lock file open.
+    open(path).insert(&SessionId::new(ID).expect("an ID"), &mut Session::new()).expect("inserted");
+    let id = id(ID);
+    fs::write(f.file(&id), [1; 8192]).expect("damaged");
+    let store = open(path);
+    assert_eq!(class(store.load(&id)), ErrorClass::Corrupt);
+    assert!(store.delete(&id).expect("deleted"));
+    f.inserted(ID);
+    update_once(&store, &id);
+    assert_eq!(f.n(&id), 1);
+}
+
 /// Exercises LOCK-6, LOCK-4.
 #[test]
 fn a_lock_file_that_was_removed_under_its_holder() {
