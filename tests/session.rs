@@ -260,6 +260,9 @@ fn generated_ids_are_random_in_every_bit() {
         // Of 14,000 pairs or more 3,960 differ on average, give or take 11.
         assert!(pairs.len() > 3800, "{} pairs of characters {apart} apart", pairs.len());
     }
+    assert!(ids.iter().all(|id| !id.is_legacy()));
+    let legacy = |length| SessionId::new("A".repeat(length)).expect("an ID").is_legacy();
+    assert_eq!([11, 21, 22, 128].map(legacy), [true, true, false, false]);
     // The first has two bits.
     let first: std::collections::BTreeSet<u8> = ids.iter().map(|id| id.expose().as_bytes()[0]).collect();
     assert_eq!(first, (b'A'..=b'D').collect());
