@@ -452,6 +452,43 @@ fn a_second_descriptor_of_a_lock_file_drops_no_lock() {
     ask_to_end(referee);
 }
 
+/// Exercises LOCK-8. Stores come and go in many threads, beside another process: whenever the last of them is closed its
+/// lock file is too, and never while somebody holds the lock or is about to.
+#[test]
+fn stores_come_and_go_in_many_threads() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let path = f.path.to_str().expect("UTF-8");
+    // The fixture's own store holds no share in the lock file, or it would never be closed.
+    open(path).insert(&SessionId::new(ID).expect("an ID"), &mut Session::new()).expect("inserted");
+    let id = id(ID);
+    let helper = Helper::start("update", &[path, ID, "2", "300"]);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| (0..100).for_each(|_| update_once(&open(path), &id)));
+        }
+    });
+    helper.join();
+    assert_eq!(f.n(&id), 2 * 300 + 6 * 100);
+    f.assert_clean();
+}
+
+/// A reader who looks again under the lock opens the lock file for reading alone; to write he opens it once more.
+#[test]
+fn who_has_read_under_a_lock_can_write() {
+    let f = Fixture::plain();
+    let path = f.path.to_str().expect("UTF-8");
+    // Nobody in this process has the lock file open.
+    open(path).insert(&SessionId::new(ID).expect("an ID"), &mut Session::new()).expect("inserted");
+    let id = id(ID);
+    fs::write(f.file(&id), [1; 8192]).expect("damaged");
+    let store = open(path);
+    assert_eq!(class(store.load(&id)), ErrorClass::Corrupt);
+    assert!(store.delete(&id).expect("deleted"));
+    f.inserted(ID);
+    update_once(&store, &id);
+    assert_eq!(f.n(&id), 1);
+}
+
 /// Exercises LOCK-6, LOCK-4.
 #[test]
 fn a_lock_file_that_was_removed_under_its_holder() {

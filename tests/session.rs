@@ -7,7 +7,7 @@ use ciborium::Value;
 use serde::{Deserialize, Serialize};
 use sessiondir::error::ValueErrorKind;
 use sessiondir::record::{RECORD_MAX, decode_record, encode_record};
-use sessiondir::{DirectoryStore, Options, Session, SessionRef, SessionStore, UnixMillis};
+use sessiondir::{DirectoryStore, Options, Session, SessionId, SessionRef, SessionStore, UnixMillis};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Cart {
@@ -208,6 +208,64 @@ fn the_bytes_of_what_is_not_set_stay() {
         let record = encode_record(7, &loaded).expect("encodes");
         assert_eq!(decode_record(&record).expect("decodes"), (7, loaded));
     }
+}
+
+/// Exercises REC-1, REC-2, REC-3, REC-4, REC-5, REC-6, REC-7, REC-8. A record that ends early says where, wherever it ends.
+#[test]
+fn a_record_that_ends_anywhere() {
+    // Of version 1, with two names in crit, seq 300 and a body of 30 bytes, which nobody gets to see.
+    let parts: [(&[u8], &str); 9] = [
+        (b"\xd9\xd9\xf7\xda\x53\x45\x53\x44", "REC-1"),
+        (b"\x85", "REC-2"),
+        (b"\x01", "REC-3"),
+        (b"\x82", "REC-4"),
+        (b"\x61a", "REC-4"),
+        (b"\x64abcd", "REC-4"),
+        (b"\x19\x01\x2c", "REC-5"),
+        (b"\x58\x1e", "REC-6"),
+        (&[0xff; 30], "REC-8"),
+    ];
+    let whole: Vec<u8> = parts.iter().flat_map(|(bytes, _)| bytes.iter().copied()).collect();
+    let fault = |bytes: &[u8]| {
+        let fault = decode_record(bytes).expect_err("not whole").fault().expect("a fault");
+        (fault.rule.id(), fault.offset)
+    };
+    let mut at = 0;
+    for (bytes, rule) in parts {
+        // Of a body that ends early it is the head that lies.
+        let offset = if rule == "REC-8" { at - 2 } else { at };
+        for length in at..at + bytes.len() {
+            assert_eq!(fault(&whole[..length]), (rule, offset), "{length} bytes");
+        }
+        at += bytes.len();
+    }
+    // From there on it is the digest that is not there, or wrong.
+    for length in 0..40 {
+        assert_eq!(fault(&[&whole[..], &vec![0x58; length]].concat()), ("REC-7", at), "{length} more");
+    }
+}
+
+/// Exercises NAME-4. No character says anything of the next one: 21,000 pairs are nearly all of the 4,096 that there are.
+#[test]
+fn generated_ids_are_random_in_every_bit() {
+    let ids: Vec<SessionId> = (0..1000).map(|_| SessionId::generate().expect("random bytes")).collect();
+    for apart in [1, 2, 7] {
+        let pairs: std::collections::BTreeSet<(u8, u8)> = ids
+            .iter()
+            .flat_map(|id| {
+                let text = id.expose().as_bytes();
+                (1..22 - apart).map(move |at| (text[at], text[at + apart]))
+            })
+            .collect();
+        // Of 14,000 pairs or more 3,960 differ on average, give or take 11.
+        assert!(pairs.len() > 3800, "{} pairs of characters {apart} apart", pairs.len());
+    }
+    assert!(ids.iter().all(|id| !id.is_legacy()));
+    let legacy = |length| SessionId::new("A".repeat(length)).expect("an ID").is_legacy();
+    assert_eq!([11, 21, 22, 128].map(legacy), [true, true, false, false]);
+    // The first has two bits.
+    let first: std::collections::BTreeSet<u8> = ids.iter().map(|id| id.expose().as_bytes()[0]).collect();
+    assert_eq!(first, (b'A'..=b'D').collect());
 }
 
 #[test]
