@@ -93,8 +93,9 @@ fn main() -> ExitCode {
 /// Whoever is to be measured in `dir`; those who are not there are named.
 fn contenders(dir: &std::path::Path, durability: Durability, size: usize) -> Result<Vec<Box<dyn Contender>>> {
     let mut all: Vec<Box<dyn Contender>> = vec![
-        Box::new(floor::Floor::new(&dir.join("floor"), durability, size, false)?),
-        Box::new(floor::Floor::new(&dir.join("rules"), durability, size, true)?),
+        Box::new(floor::Floor::new(&dir.join("floor"), durability, size, floor::Beside::Nothing)?),
+        Box::new(floor::Floor::new(&dir.join("rules"), durability, size, floor::Beside::Rules)?),
+        Box::new(floor::Floor::new(&dir.join("digests"), durability, size, floor::Beside::Digests)?),
         Box::new(ours::Ours::new(&dir.join("ours"), durability, size)?),
     ];
     if durability == Durability::Process {
