@@ -162,9 +162,7 @@ impl DirectoryStore {
 
     /// Whether the file was last written to within `lately`, by its times. One from the future may be anything.
     fn was_written_within(&self, name: &FileName, lately: Duration) -> Result<bool> {
-        let stat = self.dir.stat_entry(name.as_str().as_bytes());
-        let stat = stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))?;
-        let age = stat.and_then(|stat| self.now().as_millis().checked_sub(stat.modified));
+        let age = self.stat(name)?.and_then(|stat| self.now().as_millis().checked_sub(stat.modified));
         Ok(age.is_some_and(|age| u128::from(age) < lately.as_millis()))
     }
 

@@ -15,6 +15,12 @@ pub(crate) struct Seen {
 const MOST: usize = 256 << 10;
 
 impl Seen {
+    /// Of a record alone.
+    pub(crate) fn whole(record: Vec<u8>) -> Self {
+        let end = record.len();
+        Seen::new(record, 0, end)
+    }
+
     /// Of the record that stands in `bytes` from `from` to `to`.
     pub(crate) fn new(bytes: Vec<u8>, from: usize, to: usize) -> Self {
         if bytes.capacity() <= MOST { Seen { bytes, from, to } } else { Seen::default() }

@@ -9,7 +9,7 @@ use super::synced::Synced;
 use super::write::Place;
 use super::{Deleted, Fate, SessionStore};
 use crate::counters::{Count, Counters};
-use crate::dir::{Access, Dir};
+use crate::dir::{Access, Dir, Stat};
 use crate::error::{Error, NotAStore, Result, Unsupported};
 use crate::locks::{self, Guard, Locks, Mode, enter};
 use crate::marker::Marker;
@@ -238,10 +238,15 @@ impl DirectoryStore {
         Ok(seen.accessed_by_touch(now, self.resolution).is_some())
     }
 
+    /// What has the name, if anything.
+    pub(crate) fn stat(&self, name: &FileName) -> Result<Option<Stat>> {
+        let stat = self.dir.stat_entry(name.as_str().as_bytes());
+        stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))
+    }
+
     /// Whether the name is taken by a regular file. Anything else there is foreign (NAME-11).
     pub(crate) fn is_file(&self, name: &FileName) -> Result<bool> {
-        let stat = self.dir.stat_entry(name.as_str().as_bytes());
-        match stat.map_err(|error| Error::io("look at a session", Some(name.shown()), error))? {
+        match self.stat(name)? {
             None => Ok(false),
             Some(stat) if stat.kind == EntryType::Regular => Ok(true),
             Some(_) => Err(read::corrupt(name, Fault::new(Rule::Name11, 0))),

@@ -44,8 +44,7 @@ impl DirectoryStore {
     ) -> Result<Seen> {
         let replace = |seq, record: Vec<u8>| {
             self.put_file(name, seq, &record, Place::OverSession)?;
-            let end = record.len();
-            Ok(Seen::new(record, 0, end))
+            Ok(Seen::whole(record))
         };
         let seq = current.seq() + 1;
         let record = next.encode(seq, self.marker.naming)?;
@@ -58,10 +57,10 @@ impl DirectoryStore {
             return replace(seq, record);
         }
         if record.len() + SPARE <= slot_size / SHRINK && slot_size > slots::SLOT_MIN {
-            match replace(seq, record.clone()) {
+            match self.put_file(name, seq, &record, Place::OverSession) {
                 // Best effort: no room for the smaller file is no reason not to save.
                 Err(Error::NoSpace { .. } | Error::Io { .. }) => {}
-                done => return done,
+                done => return done.map(|()| Seen::whole(record)),
             }
         }
         if self.durable() && !self.synced.knows(&key, &Stamp::of(current)) {

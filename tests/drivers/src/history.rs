@@ -2,10 +2,11 @@
 //! other: in an order in which none comes before another that had ended when it began (linearizability).
 
 use std::fmt;
+use std::time::Duration;
 
 use sessiondir::check::{self, check};
 use sessiondir::sweep::SweepOptions;
-use sessiondir::{DirectoryStore, Error, Result, Session, SessionRef, SessionStore};
+use sessiondir::{DirectoryStore, Error, Options, Result, Session, SessionRef, SessionStore};
 
 use crate::case::MAIN;
 use crate::schedule::Span;
@@ -156,6 +157,11 @@ pub fn prepare(site: &Site) {
     store.insert(&id(crate::case::BYSTANDER), &mut other).expect("stored");
 }
 
+/// With which a store is opened by who waits for a lock as long as it takes.
+fn patient() -> Options {
+    options(NOW).patience(Duration::from_secs(600))
+}
+
 /// An actor at work.
 #[derive(Debug)]
 pub struct Hand<'a> {
@@ -172,8 +178,7 @@ impl<'a> Hand<'a> {
     /// It cannot.
     #[must_use]
     pub fn new(site: &'a Site, number: usize) -> Self {
-        let patient = options(NOW).patience(std::time::Duration::from_secs(600));
-        let store = patient.open(&site.dir).expect("a store");
+        let store = patient().open(&site.dir).expect("a store");
         store.update(&id(MAIN).into(), &mut |_| Ok(())).expect("nothing changed");
         let held = store.load(&id(MAIN).into()).expect("loads");
         Hand { site, store, number, held }
@@ -207,8 +212,7 @@ impl<'a> Hand<'a> {
             }
             Op::Check => {
                 let mut findings = 0_u32;
-                let patient = options(NOW).patience(std::time::Duration::from_secs(600));
-                check(&self.site.dir, &patient, &mut |event| {
+                check(&self.site.dir, &patient(), &mut |event| {
                     findings += u32::from(matches!(event, check::Event::Finding(_)))
                 })?;
                 Outcome::Done(findings > 0)
@@ -248,7 +252,7 @@ impl<'a> Hand<'a> {
                 Outcome::Done(true)
             }
             Op::Sweep => {
-                let idle = Some(std::time::Duration::from_secs(1800));
+                let idle = Some(Duration::from_secs(1800));
                 let swept = self.store.sweep(&SweepOptions { idle, ..SweepOptions::default() })?;
                 if swept.failed > 0 {
                     let source = std::io::Error::other("something was left");
