@@ -49,8 +49,8 @@ fn readable(case: &Value, path: &Path, now: UnixMillis) -> BTreeMap<String, Valu
     all
 }
 
-/// Every file below `dir` by its inode, with its path and bytes: what was moved can be followed.
-fn inodes(dir: &Path, found: &mut BTreeMap<u64, (PathBuf, Vec<u8>)>) {
+/// Every file below `dir` by its inode, with its paths and bytes: what was moved can be followed.
+fn inodes(dir: &Path, found: &mut BTreeMap<u64, (BTreeSet<PathBuf>, Vec<u8>)>) {
     for entry in fs::read_dir(dir).expect("a directory") {
         let path = entry.expect("an entry").path();
         let stat = path.symlink_metadata().expect("there");
@@ -58,7 +58,7 @@ fn inodes(dir: &Path, found: &mut BTreeMap<u64, (PathBuf, Vec<u8>)>) {
             inodes(&path, found);
         }
         let bytes = if stat.is_file() { fs::read(&path).expect("readable") } else { vec![] };
-        found.insert(stat.ino(), (path, bytes));
+        found.entry(stat.ino()).or_insert((BTreeSet::new(), bytes)).0.insert(path);
     }
 }
 
@@ -123,19 +123,21 @@ fn every_damaged_directory_is_mended() {
         // What is gone was debris, or the file of a session that has a new one; what was moved is all there.
         let mut there = BTreeMap::new();
         inodes(&path, &mut there);
-        for (inode, (path, bytes)) in &before {
-            let name = path.file_name().expect("named").to_string_lossy().into_owned();
+        for (inode, (paths, bytes)) in &before {
             if let Some((now_at, now_bytes)) = there.get(inode) {
-                assert_eq!(now_bytes, bytes, "{id}: {name}");
-                if now_at != path {
-                    let parent = now_at.parent().and_then(Path::file_name).expect("a parent");
+                assert_eq!(now_bytes, bytes, "{id}: {paths:?}");
+                for path in now_at.difference(paths) {
+                    let parent = path.parent().and_then(Path::file_name).expect("a parent");
                     let corrupt = found.iter().any(|finding| finding.kind == FindingKind::Corrupt);
-                    assert!(parent == ".quarantine" && corrupt, "{id}: {name} is at {}", now_at.display());
+                    assert!(parent == ".quarantine" && corrupt, "{id}: {paths:?} is at {}", path.display());
                 }
             } else {
-                let debris = name.starts_with(".tmp.") || name == ".sessiondir.tmp" || bytes.is_empty();
-                let rewritten = path.exists() && did.repaired > 0;
-                assert!(debris || rewritten, "{id}: {name} is gone");
+                for path in paths {
+                    let name = path.file_name().expect("named").to_string_lossy();
+                    let debris = name.starts_with(".tmp.") || name == ".sessiondir.tmp" || bytes.is_empty();
+                    let rewritten = path.exists() && did.repaired > 0;
+                    assert!(debris || rewritten, "{id}: {name} is gone");
+                }
             }
         }
         // There is nothing more to do.

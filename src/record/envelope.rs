@@ -199,3 +199,35 @@ pub(crate) fn build(
     record.extend(digest);
     record
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Exercises READ-4. The second look reads no more of a slot than this.
+    #[test]
+    fn the_longest_prefix_is_no_longer_than_what_is_read_again() {
+        let mut prefix = MAGIC.to_vec();
+        prefix.push(FIVE);
+        cbor::put_head(&mut prefix, cbor::UNSIGNED, u64::from(u16::MAX));
+        cbor::put_head(&mut prefix, cbor::ARRAY, CRIT_MAX);
+        for _ in 0..CRIT_MAX {
+            cbor::put_head(&mut prefix, cbor::TEXT, CRIT_NAME_MAX);
+            prefix.extend([b'x'; 32]);
+        }
+        cbor::put_head(&mut prefix, cbor::UNSIGNED, COUNTER_MAX);
+        assert_eq!(prefix.len(), PREFIX_MAX);
+        let read = Prefix::read(&prefix).expect("a prefix");
+        assert_eq!((read.version, read.seq, read.body_at), (u16::MAX, COUNTER_MAX, PREFIX_MAX));
+    }
+
+    /// Exercises REC-1 to REC-7. With the longest heads that there are, and the shortest.
+    #[test]
+    fn what_stands_around_a_body_is_no_longer_than_its_room() {
+        let longest = around(COUNTER_MAX, &[0; 1 << 16]);
+        // The head of the body's length has 5 bytes: 16 MiB need no 9.
+        assert_eq!(longest.len(), (1 << 16) + AROUND - 4);
+        assert_eq!(longest.capacity(), (1 << 16) + AROUND, "it had to move");
+        assert_eq!(around(1, &[]).len(), 8 + 1 + 1 + 1 + 1 + 1 + 34);
+    }
+}
