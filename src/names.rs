@@ -320,14 +320,6 @@ pub(crate) struct FileName {
     key: OnceLock<Key>,
 }
 
-impl PartialEq for FileName {
-    fn eq(&self, other: &Self) -> bool {
-        self.session == other.session
-    }
-}
-
-impl Eq for FileName {}
-
 impl FileName {
     pub(crate) fn as_str(&self) -> &str {
         match (&self.hex, &self.session) {
@@ -421,7 +413,7 @@ impl EntryClass {
 }
 
 /// An entry that bears a session's name or its temp's, with that name; or another class.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Entry {
     Session(FileName),
     Temp(FileName),

@@ -224,7 +224,7 @@ mod tests {
     /// Exercises REC-1 to REC-7. With the longest heads that there are, and the shortest.
     #[test]
     fn what_stands_around_a_body_is_no_longer_than_its_room() {
-        let longest = around(COUNTER_MAX, &[0; 1 << 16]);
+        let longest = around(COUNTER_MAX, &vec![0; 1 << 16]);
         // The head of the body's length has 5 bytes: 16 MiB need no 9.
         assert_eq!(longest.len(), (1 << 16) + AROUND - 4);
         assert_eq!(longest.capacity(), (1 << 16) + AROUND, "it had to move");
