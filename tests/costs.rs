@@ -94,6 +94,8 @@ fn allocations_of_a_record() {
     assert!(seen.bytes_max <= 2 * record.len() as u64, "{seen:?}");
     let seen = measure(|| drop(encode_record(2, &session).expect("encoded")));
     assert!(seen.count_total <= 2, "{seen:?}");
+    // Its slot, and 13 entries.
+    assert!(seen.bytes_max <= 4096 + 13 * 64, "{seen:?}");
 }
 
 /// Beside those of the record: the copy of the file, what stands for it, and the name.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ciborium::Value;
 use serde::{Deserialize, Serialize};
-use sessiondir::error::ValueErrorKind;
+use sessiondir::error::{ErrorClass, ValueErrorKind};
 use sessiondir::record::{RECORD_MAX, decode_record, encode_record};
-use sessiondir::{DirectoryStore, Options, Session, SessionId, SessionRef, SessionStore, UnixMillis};
+use sessiondir::{DirectoryStore, Naming, Options, Session, SessionId, SessionRef, SessionStore, UnixMillis};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Cart {
@@ -126,6 +126,31 @@ fn limits_of_the_other_fields() {
     }
     session.clear_csrf();
     assert_eq!((session.csrf(), session.addr().map(str::len)), (None, Some(64)));
+}
+
+/// Exercises REC-5, BODY-2, BODY-3.
+#[test]
+fn a_record_that_stands_alone_is_named_as_its_session_is_known() {
+    let (store, mut session) = (sessiondir::MemoryStore::new(), Session::new());
+    let id = store.create(&mut session).expect("created");
+    let most = (1 << 53) - 1;
+    for seq in [1, 2, most] {
+        let record = encode_record(seq, &session).expect("encoded");
+        let (read_seq, read) = decode_record(&record).expect("decoded");
+        assert_eq!((read_seq, read.reference()), (seq, Some(&SessionRef::Id(id.clone()))));
+    }
+    let refused = |seq, session: &Session| encode_record(seq, session).expect_err("refused").class();
+    assert_eq!(refused(0, &session), ErrorClass::InvalidValue);
+    assert_eq!(refused(most + 1, &session), ErrorClass::TooLarge);
+    assert_eq!(refused(1, &Session::new()), ErrorClass::InvalidValue);
+
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let options = Options::new().create(true).naming(Naming::Hashed);
+    let hashed = options.open(tmp.path().join("s")).expect("a store");
+    let id = hashed.create(&mut Session::new()).expect("created");
+    let by_key = SessionRef::Key(id.key());
+    let record = encode_record(1, &hashed.load(&by_key).expect("loads").expect("there")).expect("encoded");
+    assert_eq!(decode_record(&record).expect("decoded").1.reference(), Some(&by_key));
 }
 
 /// Exercises REC-8.

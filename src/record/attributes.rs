@@ -171,4 +171,21 @@ mod tests {
         assert_eq!(attributes.iter().collect::<Vec<_>>(), expected);
         assert!(model.len() > 30);
     }
+
+    /// An entry's bytes, and the longest head that its key can have.
+    #[test]
+    fn the_size_of_an_entry() {
+        assert_eq!(Attributes::size("key", &[0; 10]), 5 + 3 + 10);
+    }
+
+    /// What was replaced stays until it is as much as what is there, and 1 KiB more: each change would cost a copy of all.
+    #[test]
+    fn it_is_packed_when_it_has_to_be_and_not_before() {
+        let mut attributes = Attributes::default();
+        // Three of them are 3,102 bytes, which is twice 1,039 and 1,024.
+        for kept in [1, 2, 3, 1, 2, 3, 1] {
+            attributes.set("k", &[0; 1033]);
+            assert_eq!(attributes.buffer.len(), kept * 1034);
+        }
+    }
 }

@@ -103,14 +103,11 @@ impl Session {
 
     /// A record that stands alone: named as the session is known.
     pub(super) fn encode_alone(&self, seq: u64) -> Result<Vec<u8>> {
-        if seq == 0 || self.rev == 0 {
-            return Err(limit("seq and rev", "from 1 to 2^53-1").into());
+        if seq == 0 {
+            return Err(limit("seq", "from 1 to 2^53-1").into());
         }
-        let naming = match self.reference {
-            Some(SessionRef::Key(_)) => Naming::Hashed,
-            _ => Naming::Plain,
-        };
-        self.encode(seq, naming)
+        // One that is known by its key is named by that all the same.
+        self.encode(seq, Naming::Plain)
     }
 
     /// What the body of a whole record of version 1 means. VAL, BODY-1, REC-11, REC-12, BODY-2 to BODY-15; with
