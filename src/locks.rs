@@ -433,3 +433,18 @@ impl Locks {
         Ok(handle)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_is_half_of_the_pause_to_either_side() {
+        let pause = Duration::from_millis(1);
+        let pauses: Vec<_> = (0..1000).map(|_| jittered(pause)).collect();
+        let (least, most) = (pauses.iter().min().expect("some"), pauses.iter().max().expect("some"));
+        assert!(*least >= pause / 2 && *most < pause * 3 / 2, "{least:?} to {most:?}");
+        // Of a thousand draws of a hundred values one is in either tenth, but for one time in 10^45.
+        assert!(*least < pause * 6 / 10 && *most > pause * 14 / 10, "{least:?} to {most:?}");
+    }
+}

@@ -415,6 +415,26 @@ fn closing_a_store_drops_no_lock_of_another_in_this_process() {
     ask_to_end(referee);
 }
 
+/// Exercises LOCK-8. Each descriptor more is one that is kept for as long as the first.
+#[test]
+fn a_process_has_a_lock_file_open_once() {
+    let f = Fixture::plain();
+    let (id, _) = f.inserted(ID);
+    let path = lock_file(&f, &id);
+    let open = || {
+        let all = fs::read_dir("/proc/self/fd").expect("this process").flatten();
+        all.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == path)).count()
+    };
+    let stores: Vec<_> = (0..3).map(|_| f.options().open(&f.path).expect("opens")).collect();
+    for store in &stores {
+        store.update(&id, &mut |_| Ok(())).expect("updated");
+        store.load(&id).expect("loads");
+        assert_eq!(open(), 1);
+    }
+    drop((stores, f.store));
+    assert_eq!(open(), 0);
+}
+
 /// Exercises LOCK-8. A store opens a lock file that is on its path only for a moment, and that another holds: the
 /// second descriptor is not closed, as that would drop the lock.
 #[test]

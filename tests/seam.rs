@@ -510,6 +510,29 @@ fn a_reader_without_a_lock_fails_closed() {
     assert_eq!(class(loaded), ErrorClass::Busy);
 }
 
+/// Exercises LOCK-9, LOCK-10. The pauses become longer, up to a millisecond on average.
+#[test]
+fn who_waits_asks_no_more_than_twice_in_a_millisecond() {
+    let f = Fixture::plain();
+    let (id, _) = f.created();
+    let patience = std::time::Duration::from_millis(200);
+    let store = f.options().patience(patience).open(&f.path).expect("opens");
+    let asked = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&asked);
+    let hook = seam::install(move |call| {
+        let denied = call.op == Op::Lock;
+        *count.borrow_mut() += usize::from(denied);
+        denied.then_some(Errno::EAGAIN as i32)
+    });
+    let begun = std::time::Instant::now();
+    assert_eq!(class(store.update(&id, &mut |_| Ok(()))), ErrorClass::Busy);
+    drop(hook);
+    assert!(begun.elapsed() >= patience);
+    // Half a millisecond between two of them, at least, but for the first six. As few as a busy machine likes.
+    let asked = *asked.borrow();
+    assert!((2..=6 + 400).contains(&asked), "{asked} times");
+}
+
 /// Exercises LOCK-13, LOCK-5, LOCK-10.
 #[test]
 fn error_numbers_of_the_lock_calls() {

@@ -122,7 +122,21 @@ fn patience_without_end() {
     let store = f.options().patience(Duration::MAX).open(&f.path).expect("opens");
     store.update(&id, &mut |s| Ok(s.insert("n", &1)?)).expect("updated");
     let mut session = store.load(&id).expect("loads").expect("is there");
-    store.rotate(&mut session).expect("rotated");
+    let id = store.rotate(&mut session).expect("rotated").into();
+    // It waits, too.
+    let (held, is_held) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let hold = |_: &mut Session| {
+                held.send(()).expect("heard");
+                std::thread::sleep(Duration::from_millis(50));
+                Ok(())
+            };
+            f.store.update(&id, &mut { hold }).expect("updated");
+        });
+        is_held.recv().expect("held");
+        store.update(&id, &mut |s| Ok(s.insert("n", &2)?)).expect("updated");
+    });
     f.assert_clean();
 }
 
