@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::Duration;
 
-use sessiondir::record::decode_record;
+use sessiondir::record::{decode_record, encode_record};
 use sessiondir::store::set_durability;
 use sessiondir::sweep::SweepOptions;
 use sessiondir::{
@@ -591,6 +591,37 @@ fn records_alternate_and_files_grow_and_shrink() {
         assert_eq!(f.n(&id), 99);
         f.assert_clean();
     });
+}
+
+/// Exercises SLOT-5, WRITE-6. To the byte.
+#[test]
+fn the_lengths_at_which_a_file_is_replaced() {
+    let f = Fixture::plain();
+    let (id, mut session) = f.created();
+    let record = |session: &Session| encode_record(1, session).expect("encoded").len();
+    let mut save = |length: usize| {
+        session.insert("pad", &"x".repeat(1000)).expect("fits");
+        let pad = 1000 + length - record(&session);
+        session.insert("pad", &"x".repeat(pad)).expect("fits");
+        assert_eq!(record(&session), length);
+        f.store.save(&mut session).expect("saved");
+        let stat = fs::metadata(f.file(&id)).expect("its file");
+        (stat.len(), stat.ino())
+    };
+    let (size, first) = save(2000);
+    assert_eq!(size, 2 * 4096);
+    assert_eq!(save(4096 - 32), (2 * 4096, first));
+    let (size, second) = save(4096 - 31);
+    assert_eq!(size, 2 * 8192);
+    assert_ne!(second, first);
+    // As much smaller as is worth a file: what it saves is seven eighths.
+    let (size, large) = save(16_384 - 31);
+    assert_eq!(size, 2 * 32_768);
+    assert_eq!(save(4096 - 31), (2 * 32_768, large));
+    let (size, small) = save(4096 - 32);
+    assert_eq!(size, 2 * 4096);
+    assert_ne!(small, large);
+    f.assert_clean();
 }
 
 /// Exercises WRITE-11, SLOT-10.
