@@ -98,6 +98,20 @@ fn allocations_of_a_record() {
     assert!(seen.bytes_max <= 4096 + 13 * 64, "{seen:?}");
 }
 
+/// A loaded session keeps the bytes that it was read from, unless they are many.
+#[test]
+fn memory_of_a_loaded_session() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    for (attribute, least, most) in [(100, 8192, 10_000), (1 << 20, 1 << 20, 11 << 17)] {
+        let (id, mut session) = f.created();
+        session.insert("a", &"x".repeat(attribute)).expect("fits");
+        f.store.save(&mut session).expect("saved");
+        let mut loaded = None;
+        let kept = measure(|| loaded = f.store.load(&id).expect("loads")).bytes_current;
+        assert!((least..most).contains(&kept), "{kept} of {attribute}");
+    }
+}
+
 /// Beside those of the record: the copy of the file, what stands for it, and the name.
 #[test]
 fn allocations_of_a_load_and_a_save() {

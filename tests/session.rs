@@ -100,6 +100,10 @@ fn what_the_format_cannot_hold() {
     assert_eq!(session.set_user(&Value::Null).expect_err("refused").kind(), &ValueErrorKind::Null);
     assert!(session.set_user(&deep(31)).is_ok(), "one around it");
     assert!(session.set_user(&deep(32)).is_err());
+    let maps =
+        |levels: usize| (0..levels).fold(Value::from(1), |inner, _| Value::Map(vec![("k".into(), inner)]));
+    assert!(session.set_user(&maps(31)).is_ok());
+    assert!(session.set_user(&maps(32)).is_err());
     let keys: BTreeMap<u32, u32> = BTreeMap::from([(1, 1)]);
     assert_eq!(session.insert("kept", &keys).expect_err("refused").kind(), &ValueErrorKind::KeyNotText);
 }

@@ -536,3 +536,38 @@ pub(super) fn limit(what: &str, limit: &'static str) -> ValueError {
 fn decode_at<T: DeserializeOwned>(path: &str, encoded: Option<&[u8]>) -> Result<Option<T>, ValueError> {
     encoded.map(value::decode).transpose().map_err(|e| e.inside(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{ID_MAX, Naming};
+    use crate::record::{COUNTER_MAX, decode_record};
+
+    /// Exercises REC-8. A session that could be made but not stored would be found out too late.
+    #[test]
+    fn no_record_is_longer_than_the_size_says() {
+        let mut session = Session::new();
+        session.set_user("u").expect("fits");
+        session.set_addr(&"a".repeat(ADDR_MAX)).expect("fits");
+        session.set_csrf(&"c".repeat(TOKEN_MAX)).expect("fits");
+        for _ in 0..TOKENS_MAX {
+            session.push_token(&"t".repeat(TOKEN_MAX)).expect("fits");
+        }
+        session.set_expires(Some(UnixMillis::MAX));
+        session.set_idle(Some(Duration::from_millis(UnixMillis::MAX.as_millis()))).expect("fits");
+        session.insert("k", &vec![0u8; 70_000]).expect("fits");
+        let id = SessionId::new("A".repeat(ID_MAX)).expect("an ID");
+        let latest = UnixMillis::MAX;
+        let session = Session {
+            reference: Some(SessionRef::Id(id)),
+            rev: COUNTER_MAX,
+            created: latest,
+            accessed: latest,
+            ..session
+        };
+        let record = session.encode(COUNTER_MAX, Naming::Plain).expect("encoded");
+        assert!(decode_record(&record).is_ok());
+        // The map's head is 8 bytes shorter than the longest, and the 64 for five heads and their keys are more than enough.
+        assert_eq!(session.size() - record.len(), 44);
+    }
+}
