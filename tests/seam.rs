@@ -510,6 +510,46 @@ fn a_reader_without_a_lock_fails_closed() {
     assert_eq!(class(loaded), ErrorClass::Busy);
 }
 
+/// Exercises WRITE-11, WRITE-12. Somebody who takes no lock was faster.
+#[test]
+fn a_name_that_is_taken_in_the_last_moment() {
+    Fixture::each(|f| {
+        let taken = |errno, run: &mut dyn FnMut()| {
+            let ((), reached) = failing(|call| call.op == Op::Rename, 1, false, errno, run);
+            assert!(reached);
+        };
+        // Another ID, whoever asked for none.
+        taken(Errno::EEXIST, &mut || {
+            let mut session = Session::new();
+            let id = f.store.create(&mut session).expect("created").into();
+            assert_eq!(f.store.load(&id).expect("loads"), Some(session));
+        });
+        let id = SessionId::new("AAAAAAAAAAAAAAAAAAAAAA").expect("an ID");
+        taken(Errno::EEXIST, &mut || {
+            assert_eq!(class(f.store.insert(&id, &mut Session::new())), ErrorClass::Conflict);
+        });
+        taken(Errno::EIO, &mut || {
+            assert_eq!(class(f.store.insert(&id, &mut Session::new())), ErrorClass::Io);
+        });
+        assert_eq!(f.store.load(&id.into()).expect("loads"), None);
+        f.assert_clean();
+    });
+}
+
+/// Exercises WRITE-12. Only debris is taken out of the way, and tried again for.
+#[test]
+fn a_temp_that_cannot_be_made_is_tried_for_once() {
+    let f = Fixture::plain();
+    for errno in [Errno::ENOSPC, Errno::EACCES, Errno::EIO] {
+        let create = || class(f.store.create(&mut Session::new()));
+        let (failed, reached) = failing(|call| call.op == Op::Create, 1, false, errno, create);
+        let expected = if errno == Errno::ENOSPC { ErrorClass::NoSpace } else { ErrorClass::Io };
+        assert!(reached);
+        assert_eq!(failed, expected, "{errno}");
+    }
+    f.assert_clean();
+}
+
 /// Exercises LOCK-9, LOCK-10. The pauses become longer, up to a millisecond on average.
 #[test]
 fn who_waits_asks_no_more_than_twice_in_a_millisecond() {

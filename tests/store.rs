@@ -593,6 +593,22 @@ fn records_alternate_and_files_grow_and_shrink() {
     });
 }
 
+/// Exercises REP-4, WRITE-13. A reader that has seen a record takes none that has a lower seq for the newer.
+#[test]
+fn a_repair_writes_the_next_record() {
+    let f = Fixture::plain();
+    let (id, mut session) = f.created();
+    session.insert("n", &1).expect("fits");
+    f.store.save(&mut session).expect("saved");
+    assert_eq!(slots(&f.file(&id)), (4096, [Some(2), Some(3)]));
+    fs::hard_link(f.file(&id), f.outside().join("backup")).expect("linked");
+    let mended = sessiondir::repair::repair(&f.path, &f.options(), true, &mut |_| {}).expect("repaired");
+    assert_eq!((mended.repaired, mended.failed), (1, 0));
+    assert_eq!(slots(&f.file(&id)), (4096, [Some(4), None]));
+    assert_eq!(f.store.load(&id).expect("loads"), Some(session));
+    f.assert_clean();
+}
+
 /// Exercises SLOT-5, WRITE-6. To the byte.
 #[test]
 fn the_lengths_at_which_a_file_is_replaced() {
