@@ -211,7 +211,7 @@ pub(crate) fn for_each_key(
 ) -> Result<(), Fault> {
     let (at, end) = envelope.body;
     let body = &record[..end];
-    let Some(mut map) = MapReader::open(body, at, 0)? else { return Ok(()) };
+    let Some(mut map) = MapReader::open(body, at)? else { return Ok(()) };
     let mut key_at = map.end();
     while let Some((key, value_at)) = map.key()? {
         each(key, key_at);
@@ -238,7 +238,7 @@ impl<'a> Fields<'a> {
     fn read(body: &'a [u8], at: usize) -> Result<Self, Fault> {
         let known = [None; KEYS.len()];
         let mut fields = Fields { body, at, known, data: None, unknown: Attributes::default() };
-        let Some(mut map) = MapReader::open(body, at, 0)? else {
+        let Some(mut map) = MapReader::open(body, at)? else {
             cbor::value(body, at, 0)?;
             return Err(Fault::new(Rule::Body1, at));
         };
@@ -262,7 +262,7 @@ impl<'a> Fields<'a> {
 
     /// Reads `data`, and keeps its entries where it is a map; returns where it ends.
     fn read_data(&mut self, at: usize) -> Result<usize, Fault> {
-        let Some(mut map) = MapReader::open(self.body, at, 1)? else { return cbor::value(self.body, at, 1) };
+        let Some(mut map) = MapReader::open(self.body, at)? else { return cbor::value(self.body, at, 1) };
         let mut data = Attributes::with_room_for(map.left(), self.body.len() - map.end());
         while let Some((key, value_at)) = map.key()? {
             let end = cbor::value(self.body, value_at, 2)?;

@@ -212,15 +212,12 @@ pub(crate) struct MapReader<'a> {
 }
 
 impl<'a> MapReader<'a> {
-    /// The map at `at`, enclosed by `depth` containers; `None` where the item is no map.
-    pub(crate) fn open(bytes: &'a [u8], at: usize, depth: usize) -> Result<Option<Self>, Fault> {
+    /// The map at `at`; `None` where the item is no map. How deep it may stand is the caller's to know.
+    pub(crate) fn open(bytes: &'a [u8], at: usize) -> Result<Option<Self>, Fault> {
         if bytes.get(at).is_none_or(|first| first >> 5 != MAP) {
             return Ok(None);
         }
         let (next, opened) = item(bytes, at)?;
-        if depth >= DEPTH {
-            return Err(Fault::new(Rule::Val12, at));
-        }
         Ok(opened.map(|opened| MapReader { bytes, at: next, left: opened.entries, key: None }))
     }
 

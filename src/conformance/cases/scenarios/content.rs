@@ -240,7 +240,7 @@ fn map(entries: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
 
 /// The entries of the map at `at`, and where it ends.
 fn read_map(bytes: &[u8], at: usize, depth: usize) -> Option<(BTreeMap<String, Vec<u8>>, usize)> {
-    let mut map = MapReader::open(bytes, at, depth).ok()??;
+    let mut map = MapReader::open(bytes, at).ok()??;
     let mut entries = BTreeMap::new();
     while let Some((key, value_at)) = map.key().ok()? {
         let end = cbor::value(bytes, value_at, depth + 1).ok()?;
