@@ -196,6 +196,9 @@ mod tests {
         assert_eq!(shown(b"AAAAAAAAAAAAAAAAAAAAAA~"), "#8a5bdb4c~");
         assert_eq!(shown(b".tmp.AAAAAAAAAAAAAAAAAAAAAA.1"), ".tmp.#8a5bdb4c.1");
         assert_eq!(shown(b"a\xffb\n"), "a\\xffb\\n");
+        // A run goes on over all the characters that an ID can have.
+        let dashed = format!("{}~", Key::of(b"AAAAAAAAAA-BBBBB_CCCCC").shown());
+        assert_eq!(shown(b"AAAAAAAAAA-BBBBB_CCCCC~"), dashed);
         assert_eq!(Place::Entry(b"AAAAAAAAAAAAAAAAAAAAAA~".to_vec()).path(true), "AAAAAAAAAAAAAAAAAAAAAA~");
     }
 }

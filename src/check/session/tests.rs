@@ -204,24 +204,36 @@ fn a_mixture_of_two_heads_does_not_pass_for_an_old_record() {
 #[test]
 fn a_great_many_unknown_keys_are_few_findings() {
     let sample = sample("AAAAAAAAAAAAAAAAAAAAAA", Naming::Plain, Durability::Power, &[(2, 1)]);
-    let record = {
-        let process = false;
-        let Verdict::Current(0, envelope) = slots::choose(&sample.bytes, process) else { panic!("sound") };
-        let body = &sample.bytes[envelope.body.0..envelope.body.1];
-        // 7 entries become 1,007: the new ones have long keys, and so stand last.
-        let mut longer = vec![0xb9, 0x03, 0xef];
-        assert_eq!(body[0], 0xa7);
+    let Verdict::Current(0, envelope) = slots::choose(&sample.bytes, false) else { panic!("sound") };
+    let body = &sample.bytes[envelope.body.0..envelope.body.1];
+    assert_eq!(body[0], 0xa7);
+    for unknown in [UNKNOWN_MOST, UNKNOWN_MOST + 1, 1000] {
+        // 7 entries become so many more: the new ones have long keys, and so stand last.
+        let mut longer = Vec::new();
+        record::cbor::put_head(&mut longer, record::cbor::MAP, 7 + unknown as u64);
         longer.extend(&body[1..]);
-        for n in 0..1000 {
+        for n in 0..unknown {
             record::cbor::put_text(&mut longer, &format!("{}{n:04}", "k".repeat(60)));
             longer.push(0xf6);
         }
-        record::envelope::around(2, &longer)
-    };
-    let size = slots::slot_for(record.len());
-    let mut bytes = vec![0; 2 * size];
-    bytes[..record.len()].copy_from_slice(&record);
-    let (read, findings) = judged(&sample, &bytes);
-    read.expect("readers ignore them");
-    assert_eq!(findings, UNKNOWN_MOST + 1);
+        let record = record::envelope::around(2, &longer);
+        let mut bytes = vec![0; 2 * slots::slot_for(record.len())];
+        bytes[..record.len()].copy_from_slice(&record);
+        judged(&sample, &bytes).0.expect("readers ignore them");
+        let place = Place::Session(sample.name.session().clone());
+        let seen = Seen::default();
+        let mut look = Look { marker: &sample.marker, now: now(), name: &sample.name, place, seen };
+        look.file(&bytes);
+        let findings = look.seen.findings;
+        let more = unknown - UNKNOWN_MOST;
+        assert_eq!(findings.len(), UNKNOWN_MOST + usize::from(more > 0));
+        // Each key takes 2 + 64 bytes, and its value one.
+        let first = findings[0].offset.expect("of bytes");
+        for (n, finding) in findings.iter().enumerate() {
+            assert_eq!(finding.offset, Some(first + 67 * n as u64));
+        }
+        if let Some(last) = findings.get(UNKNOWN_MOST) {
+            assert_eq!(last.detail, format!("has {more} more such keys"));
+        }
+    }
 }
