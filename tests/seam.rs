@@ -735,6 +735,24 @@ fn a_checker_beside_a_write() {
     assert_eq!(f.finding_names(), ["damaged-slot"]);
 }
 
+/// Exercises CHK-2. Of what is no byte: a session is created over a file that was left empty.
+#[test]
+fn a_checker_beside_a_creation_over_a_stillborn_file() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let (id, _) = f.created();
+    let (file, good) = (f.file(&id), fs::read(f.file(&id)).expect("its file"));
+    fs::write(&file, "").expect("emptied");
+    assert_eq!(f.finding_names(), ["stillborn"]);
+    let hook = seam::install(move |call| {
+        if call.op == Op::Lock {
+            fs::write(&file, &good).expect("written");
+        }
+        None
+    });
+    f.assert_clean();
+    drop(hook);
+}
+
 /// Exercises CHK-2. The lock file is not there, so there is no writer; but one comes, makes it, and ends.
 #[test]
 fn a_checker_beside_the_first_writer_after_a_clean_up() {
