@@ -162,7 +162,7 @@ impl Finding {
 
     /// Whether a writer at work could have caused it, so that it is to be judged again under the lock (CHK-2).
     pub(super) fn could_be_a_writer(&self) -> bool {
-        self.offset.is_some() || self.kind == FindingKind::Stillborn
+        self.offset.is_some()
     }
 }
 
