@@ -132,6 +132,29 @@ fn limits_of_the_other_fields() {
     assert_eq!((session.csrf(), session.addr().map(str::len)), (None, Some(64)));
 }
 
+/// What an application asks a session, and each answer by the one thing that makes it.
+#[test]
+fn whether_a_session_holds_anything() {
+    type Change = fn(&mut Session);
+    let changes: [(Change, bool); 6] = [
+        (|s| s.set_user("ada").expect("fits"), true),
+        (|s| s.push_token("t").expect("fits"), true),
+        (|s| s.set_csrf("c").expect("fits"), true),
+        (|s| s.insert("k", &1).expect("fits"), true),
+        // How long it lives, and from where it came, is nothing that it holds.
+        (|s| s.set_addr("127.0.0.1").expect("fits"), false),
+        (|s| s.set_expires(Some(UnixMillis::MAX)), false),
+    ];
+    for (n, (change, holds)) in changes.into_iter().enumerate() {
+        let mut session = Session::new();
+        assert!(!session.has_info() && !session.has_user());
+        change(&mut session);
+        assert_eq!((session.has_info(), session.has_user()), (holds, n == 0), "{n}");
+        session.clear_user();
+        assert!(!session.has_user());
+    }
+}
+
 /// Exercises REC-5, BODY-2, BODY-3.
 #[test]
 fn a_record_that_stands_alone_is_named_as_its_session_is_known() {
