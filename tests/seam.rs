@@ -710,6 +710,16 @@ fn a_checker_beside_somebody_who_tidies_up() {
     assert!(!file.exists() && !dir.exists());
 }
 
+/// A writer that ends between a checker's first look and its lock.
+fn written_before_the_lock(file: std::path::PathBuf, bytes: Vec<u8>) -> seam::Installed {
+    seam::install(move |call| {
+        if call.op == Op::Lock {
+            fs::write(&file, &bytes).expect("written");
+        }
+        None
+    })
+}
+
 /// Exercises CHK-2.
 #[test]
 fn a_checker_beside_a_write() {
@@ -721,14 +731,7 @@ fn a_checker_beside_a_write() {
     let mut torn = good.clone();
     torn[4096 + 40] ^= 1;
     fs::write(f.file(&id), &torn).expect("written");
-    // The writer ends between the checker's first look and its lock.
-    let file = f.file(&id);
-    let hook = seam::install(move |call| {
-        if call.op == Op::Lock {
-            fs::write(&file, &good).expect("written");
-        }
-        None
-    });
+    let hook = written_before_the_lock(f.file(&id), good);
     f.assert_clean();
     drop(hook);
     fs::write(f.file(&id), &torn).expect("written");
@@ -743,12 +746,7 @@ fn a_checker_beside_a_creation_over_a_stillborn_file() {
     let (file, good) = (f.file(&id), fs::read(f.file(&id)).expect("its file"));
     fs::write(&file, "").expect("emptied");
     assert_eq!(f.finding_names(), ["stillborn"]);
-    let hook = seam::install(move |call| {
-        if call.op == Op::Lock {
-            fs::write(&file, &good).expect("written");
-        }
-        None
-    });
+    let hook = written_before_the_lock(file, good);
     f.assert_clean();
     drop(hook);
 }
