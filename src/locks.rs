@@ -24,12 +24,13 @@
 //!    (LOCK-6).
 //! 5. **A child of fork(2) has the memory of a holder but not its locks.** Whoever lets a user's code run under
 //!    a lock asks [`Guard::is_ours`] afterwards (LOCK-12).
-//! 6. **An exclusive lock needs a descriptor open for writing**, which a checker run by a reader may not have:
+//! 6. **Nobody queues.** Who holds a lock for long and takes it again at once leaves the others, who ask once in a
+//!    millisecond, a gap of microseconds. So a process leaves a lock free now and then ([`Breaks`]).
+//! 7. **An exclusive lock needs a descriptor open for writing**, which a checker run by a reader may not have:
 //!    shared locks make do with one for reading.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,10 +40,9 @@ use crate::dir::{self, Access, Dir, File};
 use crate::error::{Error, NotAStore, Result};
 use crate::names::{self, EntryType, LOCK_FILES};
 
-/// The first pause of someone who waits, and the longest. To ask takes some microseconds, so who waits for long takes
-/// less than a hundredth of a processor; and the sooner he asks, the less he is behind those who have just begun.
-const PAUSE_FIRST: Duration = Duration::from_micros(40);
-const PAUSE_LONGEST: Duration = Duration::from_millis(1);
+use waiting::{BREAK, Breaks, Pauses, Wait};
+
+mod waiting;
 
 /// How often a lock file may turn out to have been replaced before that is an error.
 const REPLACED_MOST: u32 = 100;
@@ -112,12 +112,13 @@ struct LockFile {
 }
 
 /// Whose turn it is among the threads of this process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Turn {
     /// A thread holds the lock, or is asking the kernel for it.
     taken: bool,
     /// How many wait for it. Where nobody does, the release need not wake anybody, which is a system call.
     waiting: usize,
+    breaks: Breaks,
 }
 
 /// The mutexes here guard plain values that no panic leaves half changed.
@@ -171,7 +172,7 @@ impl Handle {
             for_writing: OnceLock::new(),
             first_is_for_writing,
             surplus: Mutex::default(),
-            turn: Mutex::default(),
+            turn: Mutex::new(Turn { taken: false, waiting: 0, breaks: Breaks::new(Instant::now()) }),
             released: Condvar::new(),
         });
         registry.insert(identity, Entry { file: Arc::clone(&file), handles: 1 });
@@ -192,13 +193,6 @@ fn identified(file: File) -> io::Result<(File, Identity)> {
             Err(error)
         }
     }
-}
-
-/// When `patience` ends. One that no clock can hold ends in 30 years.
-fn deadline(patience: Duration) -> Instant {
-    const LONG: Duration = Duration::from_secs(30 * 365 * 86_400);
-    let now = Instant::now();
-    now.checked_add(patience).unwrap_or(now + LONG)
 }
 
 impl Drop for Handle {
@@ -223,55 +217,56 @@ impl LockFile {
 
     /// Takes the in-process mutex and then the lock. `Ok(false)` where the deadline passed first. Counts in `waits`
     /// whether either was not free at once.
-    fn take(&self, mode: Mode, deadline: Instant, waits: &Count) -> io::Result<bool> {
+    fn take(&self, mode: Mode, wait: &Wait, waits: &Count) -> io::Result<bool> {
         let mut turn = lock(&self.turn);
         let mut at_once = !turn.taken;
         if !at_once {
             waits.add();
         }
         while turn.taken {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
-            }
+            let Some(left) = wait.left() else { return Ok(false) };
             turn.waiting += 1;
             turn = self.released.wait_timeout(turn, left).unwrap_or_else(PoisonError::into_inner).0;
             turn.waiting -= 1;
         }
         turn.taken = true;
+        // Who does not wait at all is not asked to.
+        let leave_free = !wait.patience.is_zero() && turn.breaks.due(wait.begun);
         drop(turn);
-        let got = self.ask_kernel(mode, deadline, &mut || {
+        if leave_free && let Some(left) = wait.left() {
+            std::thread::sleep(BREAK.min(left));
+        }
+        let mut others_had_it = false;
+        let got = self.ask_kernel(mode, wait, &mut || {
+            others_had_it = true;
             if std::mem::take(&mut at_once) {
                 waits.add();
             }
         });
-        if !matches!(got, Ok(true)) {
-            self.give_back();
+        match got {
+            Ok(true) if others_had_it => lock(&self.turn).breaks = Breaks::new(Instant::now()),
+            Ok(true) => {}
+            _ => self.give_back(lock(&self.turn)),
         }
         got
     }
 
     /// Asks until it is got. Calls `denied` each time that it is not.
-    fn ask_kernel(&self, mode: Mode, deadline: Instant, denied: &mut dyn FnMut()) -> io::Result<bool> {
+    fn ask_kernel(&self, mode: Mode, wait: &Wait, denied: &mut dyn FnMut()) -> io::Result<bool> {
         let file = match mode {
             Mode::Shared => &self.first,
             Mode::Exclusive => self.writer().ok_or(io::ErrorKind::PermissionDenied)?,
         };
-        let mut pause = PAUSE_FIRST;
+        let mut pauses = Pauses::new();
         while !file.try_lock(mode == Mode::Exclusive)? {
             denied();
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
-            }
-            std::thread::sleep(jittered(pause).min(left));
-            pause = (pause * 2).min(PAUSE_LONGEST);
+            let Some(left) = wait.left() else { return Ok(false) };
+            std::thread::sleep(pauses.next().min(left));
         }
         Ok(true)
     }
 
-    fn give_back(&self) {
-        let mut turn = lock(&self.turn);
+    fn give_back(&self, mut turn: MutexGuard<'_, Turn>) {
         turn.taken = false;
         if turn.waiting > 0 {
             self.released.notify_one();
@@ -282,16 +277,10 @@ impl LockFile {
         // It cannot fail on a descriptor that is open and was good enough to lock with; and if it did, the
         // in-process mutex would still be right, and the others' wait would end in `busy`.
         let _ = self.first.unlock();
-        self.give_back();
+        let mut turn = lock(&self.turn);
+        turn.breaks.released(Instant::now());
+        self.give_back(turn);
     }
-}
-
-/// Half to one and a half of `pause`, so that those who wait do not march in step.
-fn jittered(pause: Duration) -> Duration {
-    // Not for secrets: the hasher's keys differ from call to call, and that is all that is asked.
-    let random = RandomState::new().hash_one(0u8) % 1024;
-    let percent = u32::try_from(50 + random * 100 / 1024).unwrap_or(100);
-    pause * percent / 100
 }
 
 /// A lock that is held, until this is dropped.
@@ -366,44 +355,35 @@ impl Locks {
 
     /// Takes the lock of lock file `index`, over its whole length, and waits for it at most `patience`.
     pub(crate) fn lock(&self, dir: &Dir, index: u8, mode: Mode, patience: Duration) -> Result<Guard> {
-        self.lock_until(dir, index, mode, deadline(patience), patience, &self.waits)
+        self.lock_until(dir, index, mode, &Wait::new(patience), &self.waits)
     }
 
     /// Takes the lock of lock file `index` if that is to be had at once; if not, nothing is counted.
     pub(crate) fn lock_if_free(&self, dir: &Dir, index: u8) -> Option<Guard> {
-        let now = deadline(Duration::ZERO);
-        self.lock_until(dir, index, Mode::Exclusive, now, Duration::ZERO, &Count::default()).ok()
+        self.lock_until(dir, index, Mode::Exclusive, &Wait::new(Duration::ZERO), &Count::default()).ok()
     }
 
     /// Takes several, each once, in ascending order (LOCK-11).
     pub(crate) fn lock_many(&self, dir: &Dir, indexes: &[u8], patience: Duration) -> Result<Vec<Guard>> {
-        let deadline = deadline(patience);
+        let wait = Wait::new(patience);
         let mut indexes = indexes.to_vec();
         indexes.sort_unstable();
         indexes.dedup();
         indexes
             .into_iter()
-            .map(|index| self.lock_until(dir, index, Mode::Exclusive, deadline, patience, &self.waits))
+            .map(|index| self.lock_until(dir, index, Mode::Exclusive, &wait, &self.waits))
             .collect()
     }
 
-    fn lock_until(
-        &self,
-        dir: &Dir,
-        index: u8,
-        mode: Mode,
-        deadline: Instant,
-        patience: Duration,
-        waits: &Count,
-    ) -> Result<Guard> {
+    fn lock_until(&self, dir: &Dir, index: u8, mode: Mode, wait: &Wait, waits: &Count) -> Result<Guard> {
         let failed = |error| failed(dir, "take a lock", error);
         for _ in 0..REPLACED_MOST {
             let handle = match self.handle(dir, index, mode) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 opened => opened.map_err(failed)?,
             };
-            if !handle.file().take(mode, deadline, waits).map_err(failed)? {
-                return Err(Error::Busy { session: None, waited: patience });
+            if !handle.file().take(mode, wait, waits).map_err(failed)? {
+                return Err(Error::Busy { session: None, waited: wait.patience });
             }
             let identity = handle.file().identity;
             let guard = Guard { handle, process: None };
@@ -431,20 +411,5 @@ impl Locks {
         let handle = Arc::new(Handle::open(dir, index, mode)?);
         *place = Some(Arc::clone(&handle));
         Ok(handle)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jitter_is_half_of_the_pause_to_either_side() {
-        let pause = Duration::from_millis(1);
-        let pauses: Vec<_> = (0..1000).map(|_| jittered(pause)).collect();
-        let (least, most) = (pauses.iter().min().expect("some"), pauses.iter().max().expect("some"));
-        assert!(*least >= pause / 2 && *most < pause * 3 / 2, "{least:?} to {most:?}");
-        // Of a thousand draws of a hundred values one is in either tenth, but for one time in 10^45.
-        assert!(*least < pause * 6 / 10 && *most > pause * 14 / 10, "{least:?} to {most:?}");
     }
 }

@@ -28,6 +28,7 @@ fn child() {
         "cross" => cross(arg(0), [arg(1), arg(2)], arg(3)),
         "read" => read_until_told(arg(0), arg(1)),
         "hold" => hold(arg(0), arg(1)),
+        "hog" => hog(arg(0), arg(1)),
         "referee" => referee(arg(0)),
         "cut-short" => cut_short(arg(0), &arguments[1..]),
         other => panic!("no such role: {other}"),
@@ -137,6 +138,27 @@ fn hold(path: &str, session: &str) {
         .expect("updated");
     say("released");
     heed();
+}
+
+/// Holds the lock for 50 ms and takes it again at once, until told.
+fn hog(path: &str, session: &str) {
+    let (store, id) = (open(path), id(session));
+    let told = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !told.load(Ordering::Relaxed) {
+                store
+                    .update(&id, &mut |session| {
+                        std::thread::sleep(Duration::from_millis(50));
+                        Ok(session.insert("hog", &session.rev())?)
+                    })
+                    .expect("updated");
+            }
+        });
+        say("hogging");
+        heed();
+        told.store(true, Ordering::Relaxed);
+    });
 }
 
 /// Saves each session with an attribute that is a byte longer than the one before, and says what came of it.
@@ -565,6 +587,29 @@ fn crossed_waits_are_no_deadlock() {
     }
     assert_eq!(f.store.iter_sessions().expect("lists").count(), 2 + 4);
     f.assert_clean();
+}
+
+/// A process that holds a lock for long and takes it again at once leaves it free now and then (section 9.1, after
+/// LOCK-10). Else it is free for microseconds of each 50 ms, and who asks once in a millisecond may go without for
+/// longer than any patience.
+#[test]
+fn a_lock_that_is_taken_again_and_again_is_left_to_others() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let path = f.path.to_str().expect("UTF-8");
+    let id = f.inserted("AAAAAAAAAAAAAAAAAAAAAA").0;
+    let mut hog = Helper::start("hog", &[path, "AAAAAAAAAAAAAAAAAAAAAA"]);
+    assert_eq!(hog.hear(), "hogging");
+    let store = Options::new().patience(Duration::from_secs(5)).open(path).expect("opens");
+    for _ in 0..12 {
+        update_once(&store, &id);
+        // Time for the other process to take it again.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let waits = store.counters().busy_waits;
+    assert!(waits >= 6, "it had to wait only {waits} times");
+    hog.tell("stop");
+    hog.join();
+    assert_eq!(f.n(&id), 12);
 }
 
 /// Exercises CHK-1.

@@ -570,4 +570,19 @@ mod tests {
         // The map's head is 8 bytes shorter than the longest, and the 64 for five heads and their keys are more than enough.
         assert_eq!(session.size() - record.len(), 44);
     }
+
+    /// Exercises REC-8.
+    #[test]
+    fn an_attribute_may_fill_the_record_and_be_replaced_by_one_as_long() {
+        let mut session = Session::new();
+        session.insert("x", "").expect("fits");
+        // Its head becomes four bytes longer.
+        let room = "x".repeat(RECORD_MAX - session.size() - 4);
+        session.insert("x", &room).expect("fills it");
+        assert_eq!(session.size(), RECORD_MAX);
+        session.insert("x", &room).expect("takes the place of the other");
+        session.insert("x", &format!("{room}x")).expect_err("a byte more");
+        session.set_user("u").expect_err("more");
+        assert_eq!(session.get::<String>("x").expect("a text"), Some(room));
+    }
 }

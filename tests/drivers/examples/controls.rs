@@ -165,6 +165,15 @@ const CONTROLS: &[Control] = &[
         [CRATE, "processes", "crossed_waits_are_no_deadlock"],
     ),
     control(
+        "a lock that is taken again and again is left to others (after LOCK-10)",
+        [
+            "src/locks.rs",
+            "let leave_free = !wait.patience.is_zero() && turn.breaks.due(wait.begun);",
+            "let leave_free = wait.patience.is_zero() && turn.breaks.due(wait.begun);",
+        ],
+        [CRATE, "processes", "a_lock_that_is_taken_again_and_again_is_left_to_others"],
+    ),
+    control(
         "a lock is not dropped by a second descriptor (LOCK-8)",
         [
             "src/locks.rs",

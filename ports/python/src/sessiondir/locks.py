@@ -2,8 +2,9 @@
 
 A session's lock is the byte *K* of its lock file. One table for the whole process holds, by device and inode, each
 lock file's descriptor and mutex (LOCK-7, LOCK-8): two stores on one directory share them, and no descriptor is
-closed while a thread holds or awaits a lock of that file. Waiting is repeated non-blocking attempts, 0.5 ms apart at
-first and 20 ms at most, with jitter (LOCK-9). A child of fork starts with free mutexes and holds nothing (LOCK-12).
+closed while a thread holds or awaits a lock of that file. Waiting is repeated non-blocking attempts, 0.25 ms apart at
+first and 1.5 ms at most, with jitter (LOCK-9), and a lock file that this process has had for long it leaves free to
+others for a moment (after LOCK-10). A child of fork starts with free mutexes and holds nothing (LOCK-12).
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from typing import Deque, Dict, List, Optional, Protocol, Sequence, Set, Tuple
 from .errors import Busy, Error, Io, NotAStore
 from .names import LOCK_FILES, Place
 
-_FIRST_DELAY = 0.0005
-_LAST_DELAY = 0.02
+_FIRST_DELAY = 0.00025
+_LAST_DELAY = 0.001
+# For how long a lock file is left free, where it was free for less than that in as long as the second says.
+_BREAK = 0.002
+_BREAK_DUE = 0.1
 _RESTARTS = 1000
 Range = Tuple[int, int]
 WHOLE: Range = (0, 0)
@@ -39,7 +43,7 @@ class Files(Protocol):
 
 
 class _LockFile:
-    __slots__ = ("key", "mutex", "fd", "writable", "spare", "users", "owners")
+    __slots__ = ("key", "mutex", "fd", "writable", "spare", "users", "owners", "released", "free", "last_break")
 
     def __init__(self, key: Tuple[int, int], fd: int, writable: bool) -> None:
         self.key = key
@@ -49,6 +53,24 @@ class _LockFile:
         self.spare: List[int] = []
         self.users = 0
         self.owners: Set[int] = set()
+        # When it was released last, for how long it has been free since the last break, and when that was.
+        self.released = self.last_break = time.monotonic()
+        self.free = 0.0
+
+
+    def others_had_it(self) -> None:
+        self.last_break, self.free = time.monotonic(), 0.0
+
+    def leave_free(self, since: float, deadline: float) -> None:
+        """To call with the mutex, which has been wanted since then: leaves a lock that this process has had for long
+        to others, for a moment."""
+        since = max(since, self.released)
+        self.free += since - self.released
+        due = self.free < _BREAK and since - self.last_break >= _BREAK_DUE
+        if due or self.free >= _BREAK:
+            self.last_break, self.free = since, 0.0
+        if due:
+            time.sleep(max(0.0, min(_BREAK, deadline - time.monotonic())))
 
 
 class _NoLockFile(Exception):
@@ -74,6 +96,7 @@ class Held:
             return
         for entry, ranges in reversed(parts):
             _unlock(entry, ranges)
+            entry.released = time.monotonic()
             entry.mutex.release()
             self._table._leave(entry)
 
@@ -169,12 +192,16 @@ class LockTable:
         for _ in range(_RESTARTS):
             entry = self._enter(files, name, shared)
             done = False
+            since = time.monotonic()
             try:
                 if not entry.mutex.acquire(timeout=max(0.0, min(deadline - time.monotonic(), 1e6))):
                     raise _busy(name)
                 try:
+                    if since < deadline:
+                        entry.leave_free(since, deadline)
                     for start, length in ranges:
-                        _poll(entry.fd, start, length, shared, deadline, name)
+                        if _poll(entry.fd, start, length, shared, deadline, name):
+                            entry.others_had_it()
                     status = _status(files, name)
                     # LOCK-6: the path may lead to another file by now.
                     done = status is not None and (status.st_dev, status.st_ino) == entry.key
@@ -273,14 +300,16 @@ def _open_error(error: OSError, name: str) -> Error:
     return Io(message, "LOCK-13", errno=error.errno)
 
 
-def _poll(fd: int, start: int, length: int, shared: bool, deadline: float, name: str) -> None:
+def _poll(fd: int, start: int, length: int, shared: bool, deadline: float, name: str) -> bool:
+    """Takes the lock, and says whether it had to be waited for."""
     kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+    waited = False
     delay = _FIRST_DELAY
     while True:
         failure: Optional[OSError] = None
         try:
             fcntl.lockf(fd, kind, length, start, os.SEEK_SET)
-            return
+            return waited
         except OSError as error:
             failure = error
         if failure.errno == errno.EINTR:
@@ -290,6 +319,7 @@ def _poll(fd: int, start: int, length: int, shared: bool, deadline: float, name:
         left = deadline - time.monotonic()
         if left <= 0:
             raise _busy(name)
+        waited = True
         time.sleep(min(left, delay * (0.5 + random.random())))
         delay = min(delay * 2, _LAST_DELAY)
 
