@@ -461,6 +461,12 @@ fn a_session_is_replaced_until_somebody_else_changes_it() {
         assert_eq!((session.rev(), session.accessed()), (version, time(now)));
         assert_eq!(session.expires(), expires, "importing again prolongs nothing");
     }
+    // Where only the access is later, it is no new revision, although the store's has a note of the migrator.
+    let now = f.advance(3_600_000);
+    f.save(a, "v4", now - 1000, now - 1000);
+    assert_eq!(f.run().updated.keys().collect::<Vec<_>>(), [&shown(a)]);
+    let session = f.load(a).expect("is there");
+    assert_eq!((session.rev(), session.accessed()), (4, time(now)));
     // The new site changes both.
     for name in [a, b] {
         f.store.update(&id(name).into(), &mut |session| Ok(session.insert("n", &1)?)).expect("changed");
@@ -474,6 +480,23 @@ fn a_session_is_replaced_until_somebody_else_changes_it() {
     assert_eq!(told.kept[&shown(b)], "it has been changed in the store since it was imported");
     assert_eq!((f.user(a), f.user(b)), ("v4".to_owned(), "v1".to_owned()));
     assert_eq!(f.findings().into_keys().collect::<Vec<_>>(), [FindingKind::LegacyId]);
+}
+
+/// Exercises MIG-8. Whoever has made it: it is of its first revision.
+#[test]
+fn a_session_that_is_replaced_ends_when_it_would_have_ended() {
+    let f = fixture(Naming::Plain);
+    let mut session = Session::new();
+    let (expires, idle) = (time(START + 30 * DAY), Duration::from_secs(100 * 365 * 86_400));
+    session.set_expires(Some(expires));
+    session.set_idle(Some(idle)).expect("in range");
+    f.store.insert(&id("AAAAAAAAAAA"), &mut session).expect("stored");
+    f.save("AAAAAAAAAAA", "ada", START - 1000, START - 1000);
+    let told = f.run();
+    assert_eq!(told.summary.updated, 1, "{told:?}");
+    let session = f.load("AAAAAAAAAAA").expect("is there");
+    assert_eq!((session.expires(), session.idle()), (Some(expires), Some(idle)));
+    assert_eq!(f.user("AAAAAAAAAAA"), "ada");
 }
 
 /// Session3 saves a session on every request: most changes are of the last access alone.
