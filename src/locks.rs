@@ -230,8 +230,7 @@ impl LockFile {
             turn.waiting -= 1;
         }
         turn.taken = true;
-        // Who does not wait at all is not asked to.
-        let leave_free = !wait.patience.is_zero() && turn.breaks.due(wait.begun);
+        let leave_free = turn.breaks.due(wait.begun, !wait.patience.is_zero());
         drop(turn);
         if leave_free && let Some(left) = wait.left() {
             std::thread::sleep(BREAK.min(left));

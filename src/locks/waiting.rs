@@ -35,13 +35,13 @@ impl Breaks {
         self.released = now;
     }
 
-    /// Whether who wants the lock at `now` has to leave it free first, for [`BREAK`].
-    pub(super) fn due(&mut self, now: Instant) -> bool {
+    /// Whether who wants the lock at `now` has to leave it free first, for [`BREAK`]; never where he has no time.
+    pub(super) fn due(&mut self, now: Instant, has_time: bool) -> bool {
         // Who has waited for another thread wanted it before that one released it.
         let now = now.max(self.released);
         self.free += now.duration_since(self.released);
         let enough = self.free >= BREAK;
-        let due = !enough && now.duration_since(self.last) >= BREAK_DUE;
+        let due = !enough && has_time && now.duration_since(self.last) >= BREAK_DUE;
         if enough || due {
             self.last = now;
             self.free = Duration::ZERO;
@@ -108,19 +108,20 @@ mod tests {
         let mut breaks = Breaks::new(begun);
         let (mut now, mut due) = (begun, vec![]);
         for n in 0..30 {
-            if breaks.due(now) {
+            // Now and then somebody comes who does not wait: it is for the next one.
+            if breaks.due(now, n % 7 != 6) {
                 due.push(n);
             }
             now += 10 * MS;
             breaks.released(now);
             now += MS / 100;
         }
-        assert_eq!(due, [10, 20], "after 100 ms each");
+        assert_eq!(due, [10, 21], "after 100 ms each");
         // Held for 1 ms, and free for 50 us: who asks once in a millisecond gets it soon.
         let mut breaks = Breaks::new(begun);
         let mut now = begun;
         for n in 0..1000 {
-            assert!(!breaks.due(now), "{n}");
+            assert!(!breaks.due(now, true), "{n}");
             now += MS;
             breaks.released(now);
             now += MS / 20;
@@ -128,18 +129,24 @@ mod tests {
         // Held once for long, and then not for long enough, or for exactly as long as a break.
         for (free, due) in [(199 * MS / 100, true), (2 * MS, false)] {
             let mut breaks = Breaks::new(begun);
-            assert!(!breaks.due(begun));
+            assert!(!breaks.due(begun, true));
             breaks.released(begun + 100 * MS);
-            assert_eq!(breaks.due(begun + 100 * MS + free), due, "{free:?}");
-            assert!(!breaks.due(begun + 100 * MS + free), "it begins anew");
+            assert_eq!(breaks.due(begun + 100 * MS + free, true), due, "{free:?}");
+            assert!(!breaks.due(begun + 100 * MS + free, true), "it begins anew");
         }
         // A thread that waited for another of this process leaves nobody time by that.
         let mut breaks = Breaks::new(begun);
-        assert!(!breaks.due(begun));
+        assert!(!breaks.due(begun, true));
         breaks.released(begun + 99 * MS);
-        assert!(!breaks.due(begun + 50 * MS));
+        assert!(!breaks.due(begun + 50 * MS, true));
         breaks.released(begun + 100 * MS);
-        assert!(breaks.due(begun + 50 * MS));
+        assert!(breaks.due(begun + 50 * MS, true));
+        // Where others had time enough, whoever came afterwards need not leave more.
+        let mut breaks = Breaks::new(begun);
+        for ms in [50, 100, 150] {
+            assert!(!breaks.due(begun + ms * MS, ms == 150), "{ms}");
+            breaks.released(begun + ms * MS + MS);
+        }
     }
 
     #[test]

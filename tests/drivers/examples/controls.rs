@@ -168,8 +168,8 @@ const CONTROLS: &[Control] = &[
         "a lock that is taken again and again is left to others (after LOCK-10)",
         [
             "src/locks.rs",
-            "let leave_free = !wait.patience.is_zero() && turn.breaks.due(wait.begun);",
-            "let leave_free = wait.patience.is_zero() && turn.breaks.due(wait.begun);",
+            "let leave_free = turn.breaks.due(wait.begun, !wait.patience.is_zero());",
+            "let leave_free = turn.breaks.due(wait.begun, false);",
         ],
         [CRATE, "processes", "a_lock_that_is_taken_again_and_again_is_left_to_others"],
     ),

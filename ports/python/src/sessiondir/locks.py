@@ -66,7 +66,8 @@ class _LockFile:
         to others, for a moment."""
         since = max(since, self.released)
         self.free += since - self.released
-        due = self.free < _BREAK and since - self.last_break >= _BREAK_DUE
+        # Who does not wait at all is not asked to.
+        due = self.free < _BREAK and since < deadline and since - self.last_break >= _BREAK_DUE
         if due or self.free >= _BREAK:
             self.last_break, self.free = since, 0.0
         if due:
@@ -197,8 +198,7 @@ class LockTable:
                 if not entry.mutex.acquire(timeout=max(0.0, min(deadline - time.monotonic(), 1e6))):
                     raise _busy(name)
                 try:
-                    if since < deadline:
-                        entry.leave_free(since, deadline)
+                    entry.leave_free(since, deadline)
                     for start, length in ranges:
                         if _poll(entry.fd, start, length, shared, deadline, name):
                             entry.others_had_it()
