@@ -308,6 +308,24 @@ fn it_waits_no_longer_than_it_was_told() {
     assert!(!memory.has(&id).expect("looked"));
 }
 
+/// Exercises COLL-1. The answer under the lock counts, and what stays for it is counted too.
+#[test]
+fn a_session_that_is_spared_at_the_second_look_remains() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    let memory = MemoryStore::new();
+    let stores: [&dyn SessionStore; 2] = [&f.store, &memory];
+    for store in stores {
+        for _ in 0..2 {
+            store.create(&mut Session::new()).expect("created");
+        }
+        let asked = AtomicU64::new(0);
+        // Of the first session: yes, and then no. Of the second twice yes.
+        let done = store.delete_where(&|_| asked.fetch_add(1, Ordering::SeqCst) != 1).expect("deleted");
+        assert_eq!((done.deleted, done.remaining, done.failed), (1, 1, 0));
+        assert_eq!(asked.into_inner(), 4);
+    }
+}
+
 /// By its key a session is found too, as in a directory of naming `hashed`, and stays what it is called.
 #[test]
 fn keys_are_names_too() {
