@@ -50,6 +50,15 @@ impl Current {
         self.bytes[other..].starts_with(&[0; MAGIC.len()])
     }
 
+    /// Whether the other slot holds no part of a record that was never complete: it is empty, or holds a whole one,
+    /// and zeros after that (WRITE-6).
+    pub(crate) fn other_is_sound(&self) -> bool {
+        let index = 1 - self.index;
+        let slot = &self.bytes[index * self.slot_size()..][..self.slot_size()];
+        let judged = slots::judge(slot, index);
+        !matches!(judged, slots::Slot::Damaged(_)) && slots::stray_byte(slot, &judged).is_none()
+    }
+
     /// The record, for the session that it holds to keep.
     pub(crate) fn into_seen(self) -> Seen {
         let (from, end) = (self.base(), self.envelope.end);

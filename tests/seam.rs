@@ -446,8 +446,8 @@ fn a_session_touched_between_a_sweeps_look_and_its_lock_lives() {
 #[test]
 fn two_quick_saves_within_a_readers_copy() {
     // The reader finds the newer slot torn, and before its second read two more saves complete: what it fell back
-    // to is not current any more.
-    let f = Fixture::plain();
+    // to is not current any more. (Where durability is `power` the first of them replaces the file.)
+    let f = Fixture::new(Naming::Plain, Durability::Process);
     let (id, mut session) = f.created();
     session.insert("n", &1).expect("fits");
     f.store.save(&mut session).expect("saved");

@@ -548,6 +548,67 @@ fn slots(path: &std::path::Path) -> (usize, [Option<u64>; 2]) {
     (size, [seq(&bytes[..size]), seq(&bytes[size..])])
 }
 
+/// Exercises WRITE-6. Two power cuts, each within a save, and each leaving any of the blocks of 512 bytes that were being
+/// written: what the second one leaves is the session before or after, and not what the first save would have made.
+#[test]
+fn what_one_power_cut_tore_another_does_not_make_whole() {
+    const BLOCK: usize = 512;
+    let f = Fixture::plain();
+    let mut session = Session::new();
+    for key in ["a", "b", "c"] {
+        session.insert(key, &key.repeat(500)).expect("fits");
+    }
+    let id = SessionRef::from(f.store.create(&mut session).expect("created"));
+    let file = f.file(&id);
+    // As a process does that was not there before the cut.
+    let saved = |n: u64| {
+        let store = f.options().open(&f.path).expect("opens");
+        let change = &mut |session: &mut Session| {
+            session.insert("b", &"B".repeat(500))?;
+            Ok(session.insert("n", &n)?)
+        };
+        store.update(&id, change).expect("updated");
+        fs::read(&file).expect("reads")
+    };
+    let n = |bytes: &[u8]| {
+        fs::write(&file, bytes).expect("written");
+        f.n(&id)
+    };
+    // Seq 3 is current, in slot 1; what is written over is seq 2, in slot 0, which ends within its fourth block. Of the
+    // first three blocks two saves after that write the same.
+    let before = saved(1);
+    let cut = |old: &[u8], new: &[u8], written: usize| {
+        let mut left = old.to_vec();
+        for block in (0..4).filter(|block| written & 1 << block != 0) {
+            let at = block * BLOCK..(block + 1) * BLOCK;
+            left[at.clone()].copy_from_slice(&new[at]);
+        }
+        left
+    };
+    let first = saved(2);
+    let differ = |block: usize| first[block * BLOCK..][..BLOCK] != before[block * BLOCK..][..BLOCK];
+    assert_eq!([0, 1, 2, 3, 4].map(differ), [true, true, true, true, false]);
+    let (mut in_place, mut replaced) = (0, 0);
+    for once in 0..15 {
+        let left = cut(&before, &first, once);
+        assert_eq!(n(&left), 1, "{once:04b}");
+        let inode = fs::metadata(&file).expect("there").ino();
+        let second = saved(3);
+        if fs::metadata(&file).expect("there").ino() != inode {
+            replaced += 1;
+            assert_eq!(f.n(&id), 3);
+            continue;
+        }
+        in_place += 1;
+        for twice in 0..16 {
+            let left = cut(&left, &second, twice);
+            assert_eq!(n(&left), if left == second { 3 } else { 1 }, "{once:04b}, and then {twice:04b}");
+        }
+    }
+    assert_eq!((in_place, replaced), (1, 14), "in place where nothing had come of the first save");
+    f.assert_clean();
+}
+
 /// Exercises SLOT-2, SLOT-4, SLOT-5, WRITE-6, WRITE-12, WRITE-13.
 #[test]
 fn records_alternate_and_files_grow_and_shrink() {

@@ -64,6 +64,10 @@ impl DirectoryStore {
             }
         }
         if self.durable() && !self.synced.knows(&key, &Stamp::of(current)) {
+            // WRITE-6. A record that a power cut has torn could become whole by bytes of this one, if that is torn too.
+            if !current.other_is_sound() {
+                return replace(seq, record);
+            }
             // WRITE-4. Whoever made the file may have been killed before it synced the directory; whoever wrote
             // in place since has done this. If it fails the current record may never reach the disk: a new
             // file does not need it to.

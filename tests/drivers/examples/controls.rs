@@ -102,6 +102,11 @@ const CONTROLS: &[Control] = &[
         [DRIVERS, "power_loss", "a_power_cut_after_a_failed_sync"],
     ),
     control(
+        "a slot that a power cut has torn is not written in place (WRITE-6)",
+        ["src/store/write.rs", "if !current.other_is_sound() {", "if !current.other_is_sound() && seq == 0 {"],
+        [CRATE, "store", "what_one_power_cut_tore_another_does_not_make_whole"],
+    ),
+    control(
         "the lock between processes (LOCK-1)",
         [
             "src/locks.rs",

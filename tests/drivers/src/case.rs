@@ -156,9 +156,8 @@ impl Deed {
         Deed::Import,
     ];
 
-    /// Whether it writes in place, and so leaves no temp wherever it ends.
-    #[must_use]
-    pub fn is_in_place(self) -> bool {
+    /// Whether it writes in place, where the file allows that.
+    fn is_in_place(self) -> bool {
         matches!(self, Deed::Save | Deed::SaveAgain | Deed::Update | Deed::Touch)
     }
 
@@ -290,6 +289,14 @@ fn with_fellow(state: &State, current: &[u8], next: &[u8]) -> Vec<u8> {
 }
 
 impl Case {
+    /// Whether it writes in place, and so leaves no temp wherever it ends.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        // WRITE-6: a slot that may have been torn by a power cut is not overwritten.
+        let is_sound = matches!(self.state.fellow, Fellow::Older | Fellow::Empty);
+        self.deed.is_in_place() && (is_sound || self.state.durability == Durability::Process)
+    }
+
     /// In `scratch`, which has to be empty or another case's.
     ///
     /// # Panics

@@ -91,7 +91,7 @@ impl Effect {
     pub fn judge_names(&self, case: &Case, view: &View, more: usize, at: &dyn Fn() -> String) {
         let there = case.site.temps();
         assert!(there <= case.before.temps() + more, "{}: {there} temps", at());
-        if case.deed.is_in_place() {
+        if case.is_in_place() {
             let is_hidden = |path: &PathBuf| path.as_os_str().as_encoded_bytes().starts_with(b".");
             let paths = case.site.paths();
             assert_eq!(

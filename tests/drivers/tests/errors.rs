@@ -81,7 +81,7 @@ fn attempt(case: &Case, effect: &Effect, n: usize, fault: Fault) -> Option<Outco
         fault,
         Fault::Once(_) | Fault::Short(_) | Fault::AlwaysShort(_) | Fault::Forever(Errno::EINTR)
     );
-    effect.judge_names(case, &view, usize::from(!is_over && !case.deed.is_in_place()), &at);
+    effect.judge_names(case, &view, usize::from(!is_over && !case.is_in_place()), &at);
     Effect::judge_next(case, &at);
     let code = child.finish();
     assert_ne!(code, PANICKED, "{}: it panicked", at());

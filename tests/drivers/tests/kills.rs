@@ -62,7 +62,7 @@ fn a_kill_at_every_system_call() {
             let at = || format!("{}, killed before its call {n}, {}", words(&case), name(call));
             let view = case.site.view();
             let seen = effect.judge(&case, &view, &at);
-            effect.judge_names(&case, &view, usize::from(!deed.is_in_place()), &at);
+            effect.judge_names(&case, &view, usize::from(!case.is_in_place()), &at);
             counts[0] += 1;
             counts[1 + seen as usize] += 1;
             counts[4] += u64::from(case.site.temps() > 0);
@@ -155,7 +155,7 @@ fn a_kill_within_a_large_write() {
             let at = || format!("{}, killed {wait:?} after its write began", words(&case));
             let view = case.site.view();
             let seen = effect.judge(&case, &view, &at);
-            effect.judge_names(&case, &view, usize::from(!deed.is_in_place()), &at);
+            effect.judge_names(&case, &view, usize::from(!case.is_in_place()), &at);
             counts[0] += 1;
             counts[1] += u64::from(case.site.findings().iter().any(|found| found.contains("damaged-slot")));
             counts[2] += u64::from(seen == Seen::Old);

@@ -61,7 +61,7 @@ fn attempt(case: &Case, effect: &Effect, limit: &dyn Fn(), words: &str) -> Seen 
         WaitStatus::Exited(_, code) => {
             assert_ne!(code, i32::from(PANICKED), "{words}: it panicked");
             // A write that ended between the record's last byte and its slot's.
-            let unknown = code == ErrorClass::OutcomeUnknown as i32 && case.deed.is_in_place();
+            let unknown = code == ErrorClass::OutcomeUnknown as i32 && case.is_in_place();
             assert!(unknown || code == ErrorClass::Io as i32, "{words}: {code}");
             assert!(
                 seen == Seen::Old || case.deed.is_of_several() || unknown,
@@ -70,7 +70,7 @@ fn attempt(case: &Case, effect: &Effect, limit: &dyn Fn(), words: &str) -> Seen 
             effect.judge_names(case, &view, 0, &at);
         }
         WaitStatus::Signaled(_, Signal::SIGXFSZ, _) => {
-            effect.judge_names(case, &view, usize::from(!case.deed.is_in_place()), &at);
+            effect.judge_names(case, &view, usize::from(!case.is_in_place()), &at);
         }
         other => panic!("{words}: it ended with {other:?}"),
     }

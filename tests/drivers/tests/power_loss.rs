@@ -201,7 +201,7 @@ fn a_power_cut_at_every_system_call(kinds: &[&'static str]) {
             counts[0] += 1;
             if state.durability == Durability::Power {
                 let seen = effect.judge(&case, &view, &at);
-                effect.judge_names(&case, &view, usize::from(!deed.is_in_place()), &at);
+                effect.judge_names(&case, &view, usize::from(!case.is_in_place()), &at);
                 assert!(is_there || seen == Seen::New, "{}: it had returned, and is lost", at());
                 counts[1] += u64::from(seen == Seen::Old);
                 counts[2] += u64::from(seen == Seen::New);

@@ -278,6 +278,14 @@ fn torn(
     let mut padded = record.clone();
     padded.resize(half, 0);
     let other = &mut file[(1 - slot) * half..(2 - slot) * half];
+    // WRITE-6: over anything else nobody writes in place who cannot know that there was no power cut since.
+    let end = match oracle::whole(other) {
+        Some(whole) if whole.seq % 2 != slot as u64 => whole.end,
+        _ => 0,
+    };
+    if other[end..].iter().any(|&byte| byte != 0) {
+        other.fill(0);
+    }
     let block = *chance.pick(&[1, 7, 64, 512, 4096]);
     let cut = chance.below(record.len() + 2 * block);
     for (number, (there, new)) in other.chunks_mut(block).zip(padded.chunks(block)).enumerate() {

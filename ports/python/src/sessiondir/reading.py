@@ -23,14 +23,15 @@ ROUNDS = 8
 class Current:
     """A session's file, with its current record; ``fd`` is open until `close`."""
 
-    def __init__(self, fd: int, status: os.stat_result, slot: int, envelope: Envelope, other_empty: bool,
+    def __init__(self, fd: int, status: os.stat_result, slot: int, envelope: Envelope, other: slots.View,
                  data: bytes) -> None:
+        self.other_empty = other.empty
+        self.other_sound = slots.is_sound(data, slot, other)
         self.fd = fd
         self.identity: Identity = identity(status)
         self.links = status.st_nlink
         self.slot = slot
         self.envelope = envelope
-        self.other_empty = other_empty
         self.data = data
         self.body: Body = Body()
 
@@ -114,7 +115,7 @@ def _judge_file(fd: int, shown: str, durability: str) -> Optional[Current]:
     assert whole is not None
     if choice.again and not _same_seq(fd, data, whole):
         raise _Again(Corrupt("the file of session %s does not keep still" % shown, "READ-4", whole.head.seq_at))
-    return Current(fd, status, slot, whole, choice.other.empty, data)
+    return Current(fd, status, slot, whole, choice.other, data)
 
 
 def _same_seq(fd: int, data: bytes, whole: Envelope) -> bool:

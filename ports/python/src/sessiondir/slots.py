@@ -56,6 +56,19 @@ def look(data: bytes, slot: int, index: int) -> View:
         return View(index, False, part, None, fault)
 
 
+def is_sound(data: bytes, slot: int, view: View) -> bool:
+    """Whether a slot holds no part of a record that was never complete: nothing, or a whole one, and zeros after that
+    (WRITE-6)."""
+    end = (view.slot + 1) * slot
+    if view.whole is not None:
+        start = view.whole.end
+    elif view.empty:
+        start = view.slot * slot
+    else:
+        return False
+    return not data[start:end].strip(b"\0")
+
+
 class Choice(NamedTuple):
     """The slot that a reader takes, if any, and whether READ-4 asks for a second read."""
 

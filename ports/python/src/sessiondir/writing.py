@@ -166,9 +166,13 @@ class Writer:
         return True
 
     def _make_sure(self, current: Current) -> bool:
-        """WRITE-4: the current record is durable before the other slot is overwritten."""
+        """WRITE-4: the current record is durable before the other slot is overwritten. False where the file is to be
+        replaced instead."""
         if self.memory.is_synced(current.identity, current.envelope.digest):
             return True
+        # WRITE-6: what a power cut has torn could become whole by bytes of the new record, if that is torn too.
+        if not current.other_sound:
+            return False
         try:
             self.directory.sync_file(current.fd)
             if current.other_empty:

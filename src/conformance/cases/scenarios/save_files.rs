@@ -20,12 +20,21 @@ pub(super) fn cases() -> Vec<Case> {
     group.cases
 }
 
-/// What the slot holds that is not current. It is overwritten whole, whatever that was.
+/// What the slot holds that is not current. A whole record and nothing are overwritten. Anything else is as well where
+/// durability is `process`; where it is `power` the file is replaced.
 fn other_slot(group: &mut Group) {
     type Make = fn(&Scene) -> Vec<u8>;
-    let slots: &[(&str, u64, Make, &str)] = &[
+    let sound: &[(&str, u64, Make, &str)] = &[
         ("other-slot-stale", 9, |scene| scene.content().record(2), "a record that is much older"),
         ("other-slot-1-stale", 40, |scene| scene.content().record(3), "a much older one in slot 1"),
+        (
+            "other-slot-longer-record",
+            3,
+            |scene| scene.content().filled(2, 4000).record(2),
+            "a longer record than the new one",
+        ),
+    ];
+    let torn: &[(&str, u64, Make, &str)] = &[
         ("other-slot-torn", 4, |scene| half(scene, 3), "half a record, older"),
         ("other-slot-torn-newer", 4, |scene| half(scene, 5), "half a record, newer: of a killed save"),
         ("other-slot-garbage", 4, |_| vec![0xa5; 4096], "bytes that are nothing"),
@@ -37,20 +46,29 @@ fn other_slot(group: &mut Group) {
         ),
         (
             "other-slot-stray-bytes",
-            2,
+            12,
             |_| [vec![0; 8], vec![0xa5; 4088]].concat(),
             "an empty slot with bytes after the first 8",
         ),
         (
-            "other-slot-longer-record",
-            3,
-            |scene| scene.content().filled(2, 4000).record(2),
-            "a longer record than the new one",
+            "other-slot-record-and-bytes",
+            13,
+            |scene| {
+                let mut slot = scene.content().record(2);
+                slot.resize(4000, 0);
+                slot.extend([0xa5; 96]);
+                slot
+            },
+            "a whole record, and other bytes after it",
         ),
     ];
-    for (name, seq, make, description) in slots.iter().copied() {
+    let sound = sound.iter().map(|slot| (slot, How::InPlace));
+    for ((name, seq, make, description), in_power) in
+        sound.chain(torn.iter().map(|slot| (slot, How::NewFile)))
+    {
+        let (name, seq, make) = (*name, *seq, *make);
         let description = format!("the other slot holds {description}");
-        let rules = "WRITE-3 SLOT-2 SLOT-3 SLOT-4 SLOT-6 SLOT-7";
+        let rules = "WRITE-3 WRITE-6 SLOT-2 SLOT-3 SLOT-4 SLOT-6 SLOT-7";
         group.add(name, BOTH, &description, rules, move |bench, scene| {
             let content = scene.content().full().number("rev", 3);
             let (current, other) = (content.record(seq), make(scene));
@@ -62,7 +80,8 @@ fn other_slot(group: &mut Group) {
             scene.put(&scene.name(), &file)?;
             scene.open(bench)?;
             loaded(bench)?;
-            Save { content, seq, changes: set_n(2), now: NOW, how: How::InPlace }.run(bench, scene)
+            let how = if scene.store.durability == "power" { in_power } else { How::InPlace };
+            Save { content, seq, changes: set_n(2), now: NOW, how }.run(bench, scene)
         });
     }
 }
