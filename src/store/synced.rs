@@ -123,6 +123,11 @@ mod tests {
         assert!(!synced.is_suspect(&key, (1, 2)));
         synced.forget(&key);
         assert!(!synced.knows(&key, &stamp(5)));
+        let keys = [2, 3, 4].map(|n| Key::from_bytes([n; 32]));
+        for key in &keys {
+            synced.done(*key, stamp(7));
+        }
+        assert!(keys.iter().all(|key| synced.knows(key, &stamp(7))));
     }
 
     #[test]

@@ -103,7 +103,11 @@ const CONTROLS: &[Control] = &[
     ),
     control(
         "a slot that a power cut has torn is not written in place (WRITE-6)",
-        ["src/store/write.rs", "if !current.other_is_sound() {", "if !current.other_is_sound() && seq == 0 {"],
+        [
+            "src/store/write.rs",
+            "if !current.other_is_sound() {",
+            "if !current.other_is_sound() && seq == 0 {",
+        ],
         [CRATE, "store", "what_one_power_cut_tore_another_does_not_make_whole"],
     ),
     control(
