@@ -552,6 +552,11 @@ fn slots(path: &std::path::Path) -> (usize, [Option<u64>; 2]) {
 /// written: what the second one leaves is the session before or after, and not what the first save would have made.
 #[test]
 fn what_one_power_cut_tore_another_does_not_make_whole() {
+    [0, 1].map(torn_twice);
+}
+
+/// Where the torn slot is this one.
+fn torn_twice(slot: usize) {
     const BLOCK: usize = 512;
     let f = Fixture::plain();
     let mut session = Session::new();
@@ -574,19 +579,27 @@ fn what_one_power_cut_tore_another_does_not_make_whole() {
         fs::write(&file, bytes).expect("written");
         f.n(&id)
     };
-    // Seq 3 is current, in slot 1; what is written over is seq 2, in slot 0, which ends within its fourth block. Of the
-    // first three blocks two saves after that write the same.
-    let before = saved(1);
+    // The current record is in the one slot; what is written over, the one before in the other, ends within its fourth
+    // block. Of the first three blocks two saves after that write the same.
+    let before = if slot == 0 {
+        saved(1)
+    } else {
+        let change = &mut |session: &mut Session| Ok(session.insert("b", &"-".repeat(500))?);
+        f.store.update(&id, change).expect("updated");
+        saved(1)
+    };
+    let from = slot * 4096;
     let cut = |old: &[u8], new: &[u8], written: usize| {
         let mut left = old.to_vec();
         for block in (0..4).filter(|block| written & 1 << block != 0) {
-            let at = block * BLOCK..(block + 1) * BLOCK;
+            let at = from + block * BLOCK..from + (block + 1) * BLOCK;
             left[at.clone()].copy_from_slice(&new[at]);
         }
         left
     };
     let first = saved(2);
-    let differ = |block: usize| first[block * BLOCK..][..BLOCK] != before[block * BLOCK..][..BLOCK];
+    let differ =
+        |block: usize| first[from + block * BLOCK..][..BLOCK] != before[from + block * BLOCK..][..BLOCK];
     assert_eq!([0, 1, 2, 3, 4].map(differ), [true, true, true, true, false]);
     let (mut in_place, mut replaced) = (0, 0);
     for once in 0..15 {
