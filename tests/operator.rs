@@ -12,7 +12,9 @@ use std::time::Duration;
 use sessiondir::convert::{self, convert};
 use sessiondir::seam::{self, Op};
 use sessiondir::sweep::{SweepEvent, SweepOptions, SweepSummary};
-use sessiondir::{Durability, ErrorClass, Naming, Options, Session, SessionId, SessionRef, SessionStore};
+use sessiondir::{
+    DirectoryStore, Durability, ErrorClass, Naming, Options, Session, SessionId, SessionRef, SessionStore,
+};
 use stores::{Fixture, START, class, time};
 
 fn sweep(f: &Fixture, options: &SweepOptions) -> (SweepSummary, Vec<SessionRef>) {
@@ -326,9 +328,9 @@ fn a_store_is_converted_with_everything_in_it() {
     let before = f.names();
     let to_path = f.outside().join("converted");
     let to = f.options().create(true).naming(Naming::Hashed).open(&to_path).expect("made");
-    let run = || {
+    let run = |to: &DirectoryStore| {
         let mut failures = Vec::new();
-        let done = convert(&f.store, &to, &mut |event| {
+        let done = convert(&f.store, to, &mut |event| {
             if let convert::Event::Failed(error) = event {
                 failures.push(error.to_string());
             }
@@ -336,7 +338,7 @@ fn a_store_is_converted_with_everything_in_it() {
         assert!(failures.is_empty(), "{failures:?}");
         done.expect("converted")
     };
-    let summary = run();
+    let summary = run(&to);
     assert_eq!((summary.copied, summary.kept, summary.failed), (40, 0, 0));
     assert_eq!(f.names(), before);
     for (id, original) in &originals {
@@ -347,7 +349,7 @@ fn a_store_is_converted_with_everything_in_it() {
     assert_eq!(fs::read_to_string(to_path.join(".imports")).expect("copied"), "session3 5 /var/lib/old\n");
     // Again: nothing is copied twice, and what has changed in the new store stays.
     to.update(&originals[0].0, &mut |session| Ok(session.insert("n", &99)?)).expect("updated");
-    let summary = run();
+    let summary = run(&to);
     assert_eq!((summary.copied, summary.kept), (0, 40));
     assert_eq!(
         to.load(&originals[0].0).expect("loads").expect("is there").get::<u64>("n").expect("n"),
@@ -366,4 +368,11 @@ fn a_store_is_converted_with_everything_in_it() {
     assert_eq!(convert(&to, &third, nothing).expect("converted").copied, 40, "keys are enough for that");
     let id = SessionId::new(originals[1].0.id().expect("an ID").expose()).expect("an ID");
     assert!(third.has(&id.into()).expect("looked"));
+    // Nothing is there under the name of which a power cut, in a conversion before, has left nothing else.
+    let path = f.outside().join("process");
+    let to = f.options().create(true).durability(Durability::Process).open(&path).expect("made");
+    fs::write(path.join(f.file(&originals[0].0).file_name().expect("a name")), "").expect("written");
+    let summary = run(&to);
+    assert_eq!((summary.copied, summary.kept, summary.failed), (40, 0, 0));
+    assert_eq!(&to.load(&originals[0].0).expect("loads").expect("is there"), &originals[0].1);
 }
