@@ -57,7 +57,6 @@ class _LockFile:
         self.released = self.last_break = time.monotonic()
         self.free = 0.0
 
-
     def others_had_it(self) -> None:
         self.last_break, self.free = time.monotonic(), 0.0
 
