@@ -583,13 +583,11 @@ fn torn_twice(slot: usize) {
     };
     // The current record is in the one slot; what is written over, the one before in the other, ends within its fourth
     // block. Of the first three blocks two saves after that write the same.
-    let before = if slot == 0 {
-        saved(1)
-    } else {
+    if slot == 1 {
         let change = &mut |session: &mut Session| Ok(session.insert("b", &"-".repeat(500))?);
         f.store.update(&id, change).expect("updated");
-        saved(1)
-    };
+    }
+    let before = saved(1);
     let from = slot * 4096;
     let cut = |old: &[u8], new: &[u8], written: usize| {
         let mut left = old.to_vec();
