@@ -25,13 +25,14 @@ class Current:
 
     def __init__(self, fd: int, status: os.stat_result, slot: int, envelope: Envelope, other: slots.View,
                  data: bytes) -> None:
-        self.other_empty = other.empty
-        self.other_sound = slots.is_sound(data, slot, other)
         self.fd = fd
         self.identity: Identity = identity(status)
         self.links = status.st_nlink
         self.slot = slot
         self.envelope = envelope
+        self.other = other
+        # For writers alone, and found out by `read_for_change`.
+        self.other_sound = False
         self.data = data
         self.body: Body = Body()
 
@@ -135,7 +136,8 @@ def _rounds(directory: Directory, name: str, shown: str, durability: str,
     return None, again
 
 
-def _finish(current: Optional[Current], again: Optional[_Again], naming: str, name: str) -> Optional[Current]:
+def _finish(current: Optional[Current], again: Optional[_Again], naming: str, name: str,
+            for_change: bool) -> Optional[Current]:
     """Step 8."""
     if again is not None and again.answer is not None:
         raise again.answer
@@ -144,6 +146,8 @@ def _finish(current: Optional[Current], again: Optional[_Again], naming: str, na
     good = False
     try:
         current.body = judge(current.data, current.envelope, naming, name)
+        if for_change:
+            current.other_sound = slots.is_sound(current.data, current.slot, current.other)
         good = True
     finally:
         current.data = b""
@@ -163,7 +167,7 @@ def read(directory: Directory, name: str, key: Key, naming: str, durability: str
         finally:
             if held is not None:
                 held.release()
-    current = _finish(current, again, naming, name)
+    current = _finish(current, again, naming, name, False)
     if current is None:
         return None
     current.close()
@@ -173,4 +177,4 @@ def read(directory: Directory, name: str, key: Key, naming: str, durability: str
 def read_for_change(directory: Directory, name: str, key: Key, naming: str, durability: str) -> Optional[Current]:
     """The same under the session's lock, on a descriptor that can also write (section 10.3, step 2)."""
     current, again = _rounds(directory, name, key.shown, durability, WRITE)
-    return _finish(current, again, naming, name)
+    return _finish(current, again, naming, name, True)

@@ -175,7 +175,7 @@ class Writer:
             return False
         try:
             self.directory.sync_file(current.fd)
-            if current.other_empty:
+            if current.other.empty:
                 self.directory.sync()
         except OSError:
             self.memory.suspect(current.identity)
