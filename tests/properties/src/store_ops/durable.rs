@@ -81,7 +81,12 @@ pub(super) fn assert_durable(
 
 /// The first write in place.
 fn in_place(calls: &[Made]) -> Option<usize> {
-    (0..calls.len()).find(|at| calls[*at].op == Op::Pwrite && !calls[*at].refused && !has_temp(&calls[..*at]))
+    writes_in_place(calls).find(|at| !calls[*at].refused)
+}
+
+/// The writes in place, those among them that came to nothing or to a part.
+fn writes_in_place(calls: &[Made]) -> impl Iterator<Item = usize> {
+    (0..calls.len()).filter(|at| calls[*at].op == Op::Pwrite && !has_temp(&calls[..*at]))
 }
 
 impl Unsynced {
@@ -116,7 +121,7 @@ impl Unsynced {
         }
         if renamed.is_some() {
             self.as_made.insert(key);
-        } else if written.is_some() || failed {
+        } else if writes_in_place(calls).next().is_some() {
             self.as_made.remove(&key);
         }
     }

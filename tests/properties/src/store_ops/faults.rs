@@ -10,7 +10,7 @@ use sessiondir::{ErrorClass, Result};
 
 use super::program::{Fault, What};
 
-/// A call, and whether it was refused.
+/// A call, and whether it was refused, or not come to: the operation was killed in front of it, or within its write.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) op: Op,
@@ -62,7 +62,7 @@ impl<T> Attempt<T> {
                 return None;
             }
             let answer = fault.and_then(|fault| log.answer(fault, call));
-            let refused = matches!(answer, Some(Answer::Refuse(_)));
+            let refused = answer.is_some();
             let interrupted = matches!(answer, Some(Answer::Refuse(Errno::EINTR)));
             log.calls.push(Made { op: call.op, path: call.path.to_owned(), refused, interrupted });
             match answer {
