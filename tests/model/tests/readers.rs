@@ -1,6 +1,6 @@
 //! The model, explored to its end; and with each guard taken out, which has to be noticed.
 
-use sessiondir_model::Protocol;
+use sessiondir_model::readers::Protocol;
 use stateright::{Checker, HasDiscoveries, Model};
 
 /// What has to hold in every state.
