@@ -125,7 +125,7 @@ pub(crate) enum Sharing {
     /// 0600 and 0700.
     #[default]
     Owner,
-    /// 0660 and 0770.
+    /// 0660 and 2770.
     Group,
 }
 

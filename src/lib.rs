@@ -3,19 +3,39 @@
 //! This is the reference implementation of [`SPEC.md`], which is the normative text; rule ids such as `REC-7` in
 //! this documentation are its rules.
 //!
-//! ```
-//! use sessiondir::{Options, Session, SessionId, SessionStore};
-//! # let tmp = tempfile::tempdir().unwrap();
-//! # let path = tmp.path().join("sessions");
-//! let store = Options::new().create(true).open(&path)?;
-//! let mut session = Session::new();
-//! session.set_user("ada")?;
-//! let cookie = store.create(&mut session)?.expose().to_owned();
-//! // … the next request …
-//! let id = SessionId::new(&cookie)?;          // refuses what is no session ID
-//! let session = store.load(&id.into())?.expect("logged in");
-//! assert_eq!(session.user::<String>()?.as_deref(), Some("ada"));
-//! # Ok::<(), sessiondir::Error>(())
+//! ```standalone_crate
+//! use sessiondir::{Naming, Options, Session, SessionId, SessionStore};
+//!
+//! fn main() -> Result<(), sessiondir::Error> {
+//!     # let tmp = tempfile::tempdir().unwrap();
+//!     # std::env::set_current_dir(&tmp).unwrap();
+//!     let store = Options::new().create(true).naming(Naming::Hashed).open("sessions")?;
+//!
+//!     // A visitor fills a cart. The ID is the value of a cookie.
+//!     let mut session = Session::new();
+//!     session.insert("cart", &[("A-1", 2)])?;         // anything that serde can serialise
+//!     let cookie = store.create(&mut session)?.expose().to_owned();
+//!
+//!     // The next request. `SessionId::new` refuses what is no session ID before any path is made of it.
+//!     let id = SessionId::new(&cookie)?.into();
+//!     let mut session = store.load(&id)?.expect("not expired");
+//!     session.insert("cart", &[("A-1", 3)])?;
+//!     store.save(&mut session)?;                      // `conflict` if somebody else was faster
+//!
+//!     // A login: always a new ID, and so a new cookie, as somebody else may know the old one.
+//!     session.set_user("ada")?;
+//!     let id = store.rotate(&mut session)?.into();
+//!
+//!     // Load, change and save under one lock: no conflict, no lost update.
+//!     store.update(&id, &mut |session| {
+//!         let views: u64 = session.get("views")?.unwrap_or(0);
+//!         Ok(session.insert("views", &(views + 1))?)
+//!     })?;
+//!
+//!     store.delete(&id)?;                             // the logout; no late save brings it back
+//!     assert!(store.load(&id)?.is_none());
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # Where things are
@@ -98,7 +118,7 @@ pub use open::{Options, init};
 pub use record::Session;
 pub use store::{Counters, Deleted, DirectoryStore, MemoryStore, SessionStore};
 
-/// The README's program is a test.
+/// The README's programs compile; the first of them runs above.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

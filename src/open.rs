@@ -45,7 +45,7 @@ impl Default for Options {
 
 impl Options {
     /// The defaults: an existing store, on a local file system, owned by this user alone; 5 seconds for a
-    /// lock; a touch once a minute at most.
+    /// lock; a touch once a minute at most, or in a tenth of a session's `idle` if that is less.
     pub fn new() -> Self {
         Options {
             create: false,

@@ -26,7 +26,7 @@ pub struct SweepOptions {
     /// Also what a repair has moved into `.quarantine` so long ago (COLL-6).
     pub quarantine_older: Option<Duration>,
     /// Leave files that were written to within this time unread. A session that is in use is not read so, which takes a
-    /// quarter of the time; one that expires unused goes with a later sweep.
+    /// third of the time; one that expires unused goes with a later sweep.
     pub skip_written: Option<Duration>,
 }
 

@@ -2,7 +2,8 @@
 //! what docs/operations.md has of them.
 //!
 //! In the expected output `[..]` stands for anything within a line, a line `...` for any lines, and a line `? N`
-//! says the exit status, which is 0 where none is given. The tour of the library is a test of its own: see the end.
+//! says the exit status, which is 0 where none is given. The tour of the library is that of the crate's documentation, which runs
+//! as a test of its own.
 
 use std::path::Path;
 use std::process::Command;
@@ -106,6 +107,27 @@ fn what_operators_are_told_is_true() {
     let tmp = tempfile::tempdir().expect("a temporary directory");
     let count = run(&operations.replace("/srv/shop", &tmp.path().to_string_lossy()), tmp.path());
     assert!(count >= 10, "{count} commands");
+}
+
+/// The README cannot hide the lines that lead the program into a directory of the test's; the crate's documentation can.
+#[test]
+fn the_tour_of_the_library_is_the_one_that_runs() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path| std::fs::read_to_string(here.join(path)).expect(path);
+    let (readme, documentation) = (read("README.md"), read("src/lib.rs"));
+    let program = |text: &str, start: &str, end: &str| {
+        let (_, after) = text.split_once(start).expect("a program");
+        after.split_once(end).expect("its end").0.to_owned()
+    };
+    let shown = program(&readme, "```rust,no_run\n", "```\n");
+    let run = program(&documentation, "//! ```standalone_crate\n", "//! ```\n");
+    let run: Vec<&str> = run
+        .lines()
+        .map(|line| line.trim_start_matches("//!").trim_start_matches(' '))
+        .filter(|line| !line.starts_with("# "))
+        .collect();
+    let shown: Vec<&str> = shown.lines().map(str::trim_start).collect();
+    assert!(shown.len() > 20 && shown == run, "the README's program is not that of src/lib.rs");
 }
 
 #[test]

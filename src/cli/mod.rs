@@ -98,7 +98,7 @@ struct Common {
     /// Accept a store on a network or user-space file system, where locks may not lock
     #[arg(long, global = true)]
     allow_remote: bool,
-    /// The store is shared with its directory's group (modes 0660 and 0770)
+    /// The store is shared with its directory's group (modes 0660 and 2770)
     #[arg(long, global = true)]
     group: bool,
     /// The user that root works as, where the store is not root's.

@@ -20,7 +20,7 @@ impl Conformance {
     pub(super) fn run(&self) -> Result<Status, Failure> {
         let _ = &self.rest;
         let why = "this command was built without the conformance kit; one that has it comes from \
-                   `cargo install sessiondir --features conformance` (CONFORMANCE.md)";
+                   `cargo install --path . --features conformance` in a clone (CONFORMANCE.md)";
         Err(Failure::Own(ErrorClass::Unsupported, why.to_owned()))
     }
 }

@@ -33,6 +33,19 @@ const IDS_MOST: u32 = 8;
 /// - In a child of fork(2) from a process with several threads, a lock that another thread held at the fork stays
 ///   `busy` for the child: open the store after the fork.
 ///
+/// # What the format leaves to it
+///
+/// | SPEC.md, section 16 | |
+/// |---|---|
+/// | rounds of a reader (READ-5) | 4 without the lock, then one with it |
+/// | waiting for a lock (LOCK-10) | 5 seconds, or [`Options::patience`]; it asks again after 40 us at first, 1 ms at most, with jitter |
+/// | resolution of a touch (WRITE-17) | 60 seconds, or [`Options::resolution`]; a tenth of the session's `idle` at most |
+/// | locks | owned by the process, over all of the lock file |
+/// | files shrink (section 10.5) | at a save whose record would fit an eighth of its slot |
+/// | largest record | 16 MiB - 64 bytes, as the format has it |
+/// | its own syncs (WRITE-4) | known by device, inode, seq and the record's digest, of the last 32,768 files at least |
+/// | starting over by LOCK-6 | after 100 times, as `io` |
+///
 /// ```
 /// use sessiondir::{Options, SessionStore};
 /// # let tmp = tempfile::tempdir().unwrap();
