@@ -46,7 +46,12 @@ fn set_changes_the_durability() {
     f.plain(ID, "ada");
     let dir = f.dir.display();
     let ran = run!("set", f.dir, "--durability", "power");
-    assert_eq!(ran, done(&format!("the store in {dir} has durability power; restart what has it open\n")));
+    assert_eq!(
+        ran,
+        done(&format!(
+            "the store in {dir} has durability power; restart what has it open, and run this once more\n"
+        ))
+    );
     let ran = run!("set", f.dir, "--durability", "power");
     assert_eq!(ran, done(&format!("the store in {dir} has durability power; was that already\n")));
     let ran = run!("set", f.dir, "--durability=process", "--json");

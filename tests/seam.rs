@@ -6,12 +6,17 @@ mod support;
 
 use std::cell::RefCell;
 use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::rc::Rc;
 
 use nix::errno::Errno;
 use sessiondir::seam::{self, Op};
+use sessiondir::session3::{ImportOptions, import};
+use sessiondir::store::set_durability;
 use sessiondir::sweep::SweepOptions;
-use sessiondir::{Durability, Error, ErrorClass, Naming, Session, SessionId, SessionRef, SessionStore};
+use sessiondir::{
+    DirectoryStore, Durability, Error, ErrorClass, Naming, Session, SessionId, SessionRef, SessionStore,
+};
 use support::{Fixture, class};
 
 /// The calls that `run` makes, with the paths that they are made on.
@@ -159,6 +164,96 @@ fn a_record_of_another_process_is_synced_before_the_one_before_it_is_overwritten
     session.insert("n", &5).expect("fits");
     assert_eq!(syncs(&ops(|| f.store.save(&mut session).expect("saved"))), [Op::Sync, Op::Pwrite, Op::Sync]);
     assert_eq!(f.n(&id), 5);
+}
+
+/// Exercises WRITE-9. Success says that what is stored is durable, so that what another process wrote is synced once.
+#[test]
+fn a_save_that_changes_nothing_syncs_what_another_process_wrote() {
+    let f = Fixture::plain();
+    let (id, _) = f.created();
+    let syncs = |ops: Vec<Op>| -> Vec<Op> {
+        let kinds = [Op::Create, Op::Sync, Op::SyncDir, Op::Pwrite, Op::Rename];
+        ops.into_iter().filter(|op| kinds.contains(op)).collect()
+    };
+    let nothing = |store: &DirectoryStore| {
+        let mut session = store.load(&id).expect("loads").expect("is there");
+        let saved = syncs(ops(|| store.save(&mut session).expect("saved")));
+        let updated = syncs(ops(|| _ = store.update(&id, &mut |_| Ok(())).expect("updated")));
+        (saved, updated)
+    };
+    assert_eq!(nothing(&f.store), (vec![], vec![]), "its own");
+    let other = f.options().open(&f.path).expect("opens");
+    assert_eq!(nothing(&other), (vec![Op::SyncDir, Op::Sync], vec![]), "a file as made: the name too");
+    f.store.update(&id, &mut |session| Ok(session.insert("n", &1)?)).expect("saved");
+    assert_eq!(nothing(&other), (vec![Op::Sync], vec![]), "written in place by another since");
+    // What it has synced, and not written, lets it write in place.
+    let mut session = other.load(&id).expect("loads").expect("is there");
+    session.insert("n", &2).expect("fits");
+    assert_eq!(syncs(ops(|| other.save(&mut session).expect("saved"))), [Op::Pwrite, Op::Sync]);
+
+    // But not over a slot that is torn, as by a power cut: each time it syncs, and the next record is in a new file.
+    let half = fs::metadata(f.file(&id)).expect("stat").len() / 2;
+    let file = fs::OpenOptions::new().write(true).open(f.file(&id)).expect("opens");
+    file.write_all_at(b"torn", half + 20).expect("written");
+    let other = f.options().open(&f.path).expect("opens");
+    assert_eq!(nothing(&other), (vec![Op::Sync], vec![Op::Sync]));
+    session.insert("n", &3).expect("fits");
+    let replaced = [Op::Create, Op::Pwrite, Op::Sync, Op::Rename, Op::SyncDir];
+    assert_eq!(syncs(ops(|| other.save(&mut session).expect("saved"))), replaced);
+
+    // Where the sync fails, a new file holds the same revision.
+    let rev = session.rev();
+    let other = f.options().open(&f.path).expect("opens");
+    let mut session = other.load(&id).expect("loads").expect("is there");
+    let inode = || fs::metadata(f.file(&id)).expect("stat").ino();
+    let before = inode();
+    let is_sync = |call: &seam::Call<'_>| call.op == Op::Sync;
+    let (saved, reached) = failing(is_sync, 1, false, Errno::EIO, || other.save(&mut session));
+    saved.expect("saved");
+    assert!(reached && inode() != before);
+    assert_eq!((session.rev(), f.n(&id)), (rev, 3));
+    assert_eq!(nothing(&other), (vec![], vec![]), "which it has synced itself");
+    // And where that fails too, the save has failed.
+    let other = f.options().open(&f.path).expect("opens");
+    let mut session = other.load(&id).expect("loads").expect("is there");
+    let (failed, _) = failing(is_sync, 1, true, Errno::EIO, || other.save(&mut session));
+    assert_eq!(class(failed), ErrorClass::Io);
+    assert_eq!(f.n(&id), 3);
+}
+
+/// Exercises MARK-7. Those who had the store open as `process` may have written since it was set to `power`.
+#[test]
+fn setting_power_once_more_syncs_once_more() {
+    let f = Fixture::new(Naming::Plain, Durability::Process);
+    f.created();
+    let set = || {
+        let made = ops(|| set_durability(&f.path, &f.options(), Durability::Power).expect("set"));
+        let kinds = [Op::Sync, Op::SyncDir, Op::Rename];
+        made.into_iter().filter(|op| kinds.contains(op)).collect::<Vec<_>>()
+    };
+    // The session and the directory; then the marker's temp, its rename and the directory.
+    let expected = [Op::Sync, Op::SyncDir, Op::Sync, Op::Rename, Op::SyncDir];
+    assert_eq!(set(), expected);
+    assert_eq!(set(), expected);
+}
+
+/// Exercises MIG-6.
+#[test]
+fn what_was_imported_is_on_disk_before_the_run_is_noted() {
+    let source = tempfile::tempdir().expect("a temporary directory");
+    let pickle = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/session3/sessions/plainUser01");
+    fs::copy(pickle, source.path().join("plainUser01")).expect("copied");
+    for (durability, before) in [
+        (Durability::Process, &[Op::Rename, Op::Sync][..]),
+        (Durability::Power, &[Op::Sync, Op::Rename, Op::SyncDir]),
+    ] {
+        let f = Fixture::new(Naming::Hashed, durability);
+        let made = ops(|| import(source.path(), &f.store, &ImportOptions::default(), &mut |_| ()));
+        let kinds = [Op::Sync, Op::SyncDir, Op::Rename, Op::Write];
+        let made: Vec<Op> = made.into_iter().filter(|op| kinds.contains(op)).collect();
+        // The note, its sync, and that of its name.
+        assert_eq!(made, [before, &[Op::Write, Op::Sync, Op::SyncDir]].concat(), "{durability:?}");
+    }
 }
 
 /// Exercises WRITE-14, DEL-3, ROT-1, ROT-2.

@@ -13,7 +13,8 @@ Example:
   sessiondir set /var/lib/app/sessions --durability process
 
 Programs that have the store open keep to the old durability until they open it again:
-restart them. (The naming cannot be changed; `sessiondir convert` makes a new store.)
+restart them, and then, if it is to be power, run this once more, for what they have
+written meanwhile. (The naming cannot be changed; `sessiondir convert` makes a new store.)
 
 Exit status: 0 the store has that durability now, 2 nothing was changed: not a store, a
 writer that does not come to its end, an error of the system.
@@ -22,7 +23,7 @@ With --json the last line is {\"store\", \"naming\", \"durability\", \"was\"}.";
 
 /// Change what a store promises.
 ///
-/// It waits for writers that are at work, and keeps others waiting. From process to power it puts every session on
+/// It waits for writers that are at work, and keeps others waiting. For power it puts every session on
 /// the disk, which takes as long as reading them all.
 #[derive(Args)]
 #[command(after_help = HELP)]
@@ -51,7 +52,11 @@ impl Set {
             })?;
         } else {
             let dir = dir.to_string_lossy();
-            let changed = if word == was { "was that already" } else { "restart what has it open" };
+            let changed = match durability {
+                _ if word == was => "was that already",
+                Durability::Power => "restart what has it open, and run this once more",
+                Durability::Process => "restart what has it open",
+            };
             output
                 .line(|out| write!(out, "the store in {} has durability {word}; {changed}", Plain(&dir)))?;
         }

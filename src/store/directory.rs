@@ -358,6 +358,7 @@ impl SessionStore for DirectoryStore {
         let (current, stored) = self.current(&name, reference, now, session.seen())?;
         self.based_on(session, &stored, reference)?;
         if session.has_same_content(&stored) {
+            self.keep(&name, &current, &stored)?;
             *session = stored;
             session.see(current.into_seen());
             return Ok(());
@@ -388,6 +389,7 @@ impl SessionStore for DirectoryStore {
             return Err(Error::Reentrant);
         }
         if changed.has_same_content(&stored) {
+            self.keep(&name, &current, &stored)?;
             return Ok(stored);
         }
         changed.become_next(&stored, now);

@@ -12,7 +12,7 @@ use crate::open::{self, Options};
 use crate::read::{self, Round};
 
 /// Changes the durability of a store (MARK-6, MARK-7). Processes that have it open keep to the old one until they
-/// open it again.
+/// open it again; `power` is in force when they have, and it was set once more after that.
 ///
 /// # Errors
 /// `busy` if a writer is at work for longer than the options' patience; `outcome-unknown` if the change may not
@@ -27,7 +27,8 @@ pub fn set_durability(path: impl AsRef<Path>, options: &Options, durability: Dur
     // Somebody else may have changed it before we had the locks.
     store.marker = open::read_marker(&store.dir)?;
     store.writable()?;
-    if durability == Durability::Power && store.marker.durability == Durability::Process {
+    // Also where it is that already: those who had it open as `process` may have written since.
+    if durability == Durability::Power {
         store.sync_all()?;
     }
     let marker = Marker { durability, ..store.marker };

@@ -51,6 +51,11 @@ impl DirectoryStore {
 
     /// Appends to the notes of migrators (MIG-4).
     pub(crate) fn note_imports(&self, lines: &[u8]) -> Result<()> {
+        if !self.durable() {
+            // MIG-6. No note is to outlive the sessions that it says are there.
+            let failed = |error| Error::io("sync the sessions", None, error);
+            self.dir.sync_file_system().map_err(failed)?;
+        }
         self.dir.append_imports(lines).map_err(|error| Error::io("write the notes in .imports", None, error))
     }
 

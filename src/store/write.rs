@@ -7,10 +7,10 @@ use super::directory::DirectoryStore;
 use super::synced::Stamp;
 use crate::error::{Error, Result};
 use crate::marker::Durability;
-use crate::names::{EntryType, FileName};
+use crate::names::{EntryType, FileName, Key};
 use crate::read::Current;
-use crate::record::Draft;
 use crate::record::seen::Seen;
+use crate::record::{Draft, Session};
 use crate::slots::{self, SPARE};
 
 /// A file is made smaller when its record would fit this part of its slot.
@@ -28,7 +28,7 @@ pub(super) enum Place {
 }
 
 impl DirectoryStore {
-    fn durable(&self) -> bool {
+    pub(super) fn durable(&self) -> bool {
         self.marker.durability == Durability::Power
     }
 
@@ -68,12 +68,8 @@ impl DirectoryStore {
             if !current.other_is_sound() {
                 return replace(seq, record);
             }
-            // WRITE-4. Whoever made the file may have been killed before it synced the directory; whoever wrote
-            // in place since has done this. If it fails the current record may never reach the disk: a new
-            // file does not need it to.
-            let entry = if current.is_as_made() { self.dir.sync() } else { Ok(()) };
-            if entry.and_then(|()| current.file.sync()).is_err() {
-                self.synced.failed(key, identity);
+            // If it fails the current record may never reach the disk: a new file does not need it to.
+            if !self.make_durable(key, current) {
                 return replace(seq, record);
             }
         }
@@ -89,6 +85,37 @@ impl DirectoryStore {
             session: Some(name.shown()),
             source,
         })
+    }
+
+    /// Syncs the current record, which may be another's who was killed before he did; says whether it is durable now.
+    /// WRITE-4.
+    fn make_durable(&self, key: Key, current: &Current) -> bool {
+        // Whoever made the file may have been killed before it synced the directory; whoever wrote in place since has
+        // done this.
+        let entry = if current.is_as_made() { self.dir.sync() } else { Ok(()) };
+        if entry.and_then(|()| current.file.sync()).is_err() {
+            self.synced.failed(key, current.stat.identity);
+            return false;
+        }
+        true
+    }
+
+    /// For a save that changes nothing: its success says that what is stored is durable, whoever wrote it. WRITE-9.
+    pub(super) fn keep(&self, name: &FileName, current: &Current, stored: &Session) -> Result<()> {
+        let (key, stamp) = (name.key(), Stamp::of(current));
+        if !self.durable() || self.synced.knows(&key, &stamp) {
+            return Ok(());
+        }
+        if self.synced.is_suspect(&key, current.stat.identity) || !self.make_durable(key, current) {
+            let seq = current.seq() + 1;
+            let record = stored.encode(seq, self.marker.naming)?;
+            return self.put_file(name, seq, &record, Place::OverSession);
+        }
+        // Else the next save would write over what a power cut has torn (WRITE-6).
+        if current.other_is_sound() {
+            self.synced.done(key, stamp);
+        }
+        Ok(())
     }
 
     /// Replaces the session's file by a sound one that holds the same session. REP-4.

@@ -1,8 +1,8 @@
 //! A model of what power cuts can do to a session of durability `power`, for SPEC.md section 12.1.
 //!
 //! What is modelled: a name that leads to a file, in memory and on disk; files of two slots of two *blocks*, each in
-//! memory and on disk; processes that save under the lock, in place or by a new file, as WRITE-3 to WRITE-7, WRITE-13 and
-//! WRITE-14 say, and remember what they synced. At any time the system may write back any block or the name, a process
+//! memory and on disk; processes that save under the lock, in place or by a new file, as WRITE-3 to WRITE-7, WRITE-9, WRITE-13
+//! and WRITE-14 say, and remember what they synced. At any time the system may write back any block or the name, a process
 //! be killed, a sync fail (its blocks are clean from then on, as Linux has it, and may be read again from the disk), and
 //! the power be cut: then what is in memory is lost, and all processes are new.
 //!
@@ -40,6 +40,10 @@ pub struct Protocol {
     pub torn_slot: bool,
     /// WRITE-6: nor is one that holds anything after a whole record.
     pub stray_bytes: bool,
+    /// WRITE-9: a save that changes nothing syncs what is there.
+    pub sync_of_nothing: bool,
+    /// WRITE-6: who has synced a record and not written it knows nothing of a slot that is torn.
+    pub sound_to_know: bool,
     /// F5: a slot is written from its first byte on.
     pub in_order: bool,
     /// WRITE-7: the file is replaced at once after a sync that has failed.
@@ -66,6 +70,8 @@ impl Protocol {
             sync_after: true,
             torn_slot: true,
             stray_bytes: true,
+            sync_of_nothing: true,
+            sound_to_know: true,
             in_order: true,
             replace_after_failure: true,
             sync_new_file: true,
@@ -159,6 +165,8 @@ enum Next {
     Write(Record, usize),
     /// WRITE-5.
     SyncAfter(Record),
+    /// WRITE-9.
+    SyncOfNothing,
     /// The rename of a new file with that record, which is synced.
     Rename(Record, Why),
     /// WRITE-14.
@@ -217,6 +225,8 @@ enum Wrong {
 pub enum Step {
     /// A process takes the lock and begins to save this content.
     Save(usize, bool, Option<bool>),
+    /// A process takes the lock and begins to save what is there already.
+    SaveNothing(usize),
     /// It goes on.
     Go(usize),
     /// The sync that it makes fails.
@@ -311,14 +321,19 @@ impl Protocol {
         }
     }
 
+    /// WRITE-4.
+    fn sync_what_is_there(&self, state: &mut State, other: usize) {
+        if self.entry_before && is_empty(state.file().memory[other]) {
+            state.name_on_disk = state.name;
+        }
+        state.file().sync();
+    }
+
     fn go(&self, state: &mut State, n: usize) -> Option<()> {
         match state.processes[n].next {
             Next::Nothing => return None,
             Next::SyncBefore(record) => {
-                if self.entry_before && is_empty(state.file().memory[record.slot()]) {
-                    state.name_on_disk = state.name;
-                }
-                state.file().sync();
+                self.sync_what_is_there(state, record.slot());
                 state.processes[n].next = Next::Write(record, 0);
             }
             Next::Write(record, block) => {
@@ -338,6 +353,18 @@ impl Protocol {
             Next::SyncAfter(record) => {
                 state.file().sync();
                 state.done(n, record);
+            }
+            Next::SyncOfNothing => {
+                let record = state.last();
+                let other = 1 - record.slot();
+                let is_sound = self.is_sound(state.file().memory[other]);
+                if self.sync_of_nothing {
+                    self.sync_what_is_there(state, other);
+                }
+                state.done(n, record);
+                if self.sound_to_know && !is_sound {
+                    state.processes[n].knows = None;
+                }
             }
             Next::Rename(record, _) => {
                 let mut file = File::default();
@@ -378,6 +405,12 @@ impl Protocol {
                 } else {
                     release
                 }
+            }
+            Next::SyncOfNothing => {
+                state.file().dirty = Default::default();
+                let last = state.last();
+                let record = Record { seq: last.seq + 1, ..last };
+                Process { next: Next::Rename(record, Why::Failure), ..release }
             }
             Next::SyncEntry(_) => release,
             _ => return None,
@@ -427,10 +460,13 @@ impl Model for Protocol {
                             contents
                                 .flat_map(|second| [false, true].map(|first| Step::Save(n, first, second))),
                         );
+                        if process.knows != Some((state.name, state.last())) {
+                            steps.push(Step::SaveNothing(n));
+                        }
                     }
                     continue;
                 }
-                Next::SyncBefore(_) | Next::SyncAfter(_) | Next::SyncEntry(_)
+                Next::SyncBefore(_) | Next::SyncAfter(_) | Next::SyncOfNothing | Next::SyncEntry(_)
                     if state.failed_syncs < self.failed_syncs =>
                 {
                     steps.push(Step::Fail(n));
@@ -467,6 +503,15 @@ impl Model for Protocol {
                 state.saves += 1;
                 let seq = state.last().seq + 1;
                 state.processes[n].next = self.begin(&state, n, Record { seq, first, second });
+            }
+            Step::SaveNothing(n) => {
+                state.saves += 1;
+                let last = state.last();
+                state.processes[n].next = if state.processes[n].suspect == Some(state.name) {
+                    Next::Rename(Record { seq: last.seq + 1, ..last }, Why::Failure)
+                } else {
+                    Next::SyncOfNothing
+                };
             }
             Step::Go(n) => self.go(&mut state, n)?,
             Step::Fail(n) => {

@@ -64,6 +64,12 @@ def again(store: DirectoryStore) -> DirectoryStore:
     return DirectoryStore(store._path)
 
 
+def load(store: DirectoryStore) -> Session:
+    loaded = store.load(ID)
+    assert loaded is not None
+    return loaded
+
+
 def test_order_of_creation_and_saves(store: DirectoryStore, system: System) -> None:
     store.insert(ID, Session())
     assert system.take() == ["pwrite", "fdatasync", "rename", "fsync"]
@@ -87,6 +93,45 @@ def test_the_directory_is_synced_before_the_first_save_by_another(store: Directo
     system.take()
     again(store).update(ID, add)
     assert system.take() == ["fdatasync", "fsync", "pwrite", "fdatasync"]
+
+
+def test_a_save_that_changes_nothing_syncs_what_another_wrote(store: DirectoryStore, system: System) -> None:
+    def nothing(store: DirectoryStore) -> List[str]:
+        store.save(load(store))
+        store.update(ID, lambda session: None)
+        return system.take()
+
+    store.insert(ID, Session({"a": 1}))
+    system.take()
+    assert nothing(store) == [], "its own"
+    other = again(store)
+    assert nothing(other) == ["fdatasync", "fsync"], "WRITE-9: a file as made, once"
+    store.update(ID, add)
+    system.take()
+    assert nothing(other) == ["fdatasync"], "written in place by another since"
+    other.update(ID, add)
+    assert system.take() == ["pwrite", "fdatasync"]
+    # Seq 4 is in slot 0. WRITE-6: what is torn is not written in place by who has synced it, and not written.
+    path = Path(store._path) / ID
+    with open(path, "r+b") as file:
+        file.seek(path.stat().st_size // 2 + 20)
+        file.write(b"torn")
+    other = again(store)
+    assert nothing(other) == ["fdatasync", "fdatasync"]
+    other.update(ID, add)
+    assert system.take() == ["pwrite", "fdatasync", "rename", "fsync"]
+    # Where the sync fails, a new file holds the same revision.
+    rev, inode = load(store).rev, path.stat().st_ino
+    other = again(store)
+    system.failing = {"fdatasync": 0}
+    with pytest.raises(Io):
+        other.save(load(other))
+    system.failing = {}
+    system.take()
+    other.save(load(other))
+    assert system.take() == ["pwrite", "fdatasync", "rename", "fsync"], "the file is suspect"
+    assert load(store).rev == rev and load(store)["a"] == 1 and path.stat().st_ino != inode
+    assert nothing(other) == []
 
 
 def test_a_process_store_syncs_only_what_replaces(tmp_path: Path, system: System) -> None:

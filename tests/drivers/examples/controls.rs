@@ -111,6 +111,20 @@ const CONTROLS: &[Control] = &[
         [CRATE, "store", "what_one_power_cut_tore_another_does_not_make_whole"],
     ),
     control(
+        "a save that changes nothing syncs what another wrote (WRITE-9)",
+        [
+            "src/store/write.rs",
+            "if !self.durable() || self.synced.knows(&key, &stamp) {",
+            "if stamp == stamp {",
+        ],
+        [CRATE, "seam", "a_save_that_changes_nothing_syncs_what_another_process_wrote"],
+    ),
+    control(
+        "who has synced and not written a record does not write over a torn slot (WRITE-6)",
+        ["src/store/write.rs", "if current.other_is_sound() {", "if stamp == stamp {"],
+        [CRATE, "seam", "a_save_that_changes_nothing_syncs_what_another_process_wrote"],
+    ),
+    control(
         "the lock between processes (LOCK-1)",
         [
             "src/locks.rs",

@@ -238,6 +238,7 @@ pub fn name(call: i64) -> String {
         (libc::SYS_pwrite64, "pwrite"),
         (libc::SYS_fsync, "fsync"),
         (libc::SYS_fdatasync, "fdatasync"),
+        (libc::SYS_syncfs, "syncfs"),
         (libc::SYS_fcntl, "fcntl"),
         (libc::SYS_close, "close"),
         (libc::SYS_renameat, "renameat"),

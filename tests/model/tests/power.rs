@@ -71,6 +71,20 @@ fn with_stray_bytes_in_place() {
 }
 
 #[test]
+fn without_the_sync_of_nothing() {
+    let protocol = Protocol::whole(2, 1, 1, 0);
+    without("a save of what is there syncs nothing", OTHER, protocol, |protocol| {
+        protocol.sync_of_nothing = false
+    });
+}
+
+#[test]
+fn with_a_sync_that_is_taken_for_a_write() {
+    let protocol = Protocol::whole(3, 0, 2, 0);
+    without("a sync is taken for a write", OTHER, protocol, |protocol| protocol.sound_to_know = false);
+}
+
+#[test]
 fn with_the_end_written_first() {
     let protocol = Protocol::whole(3, 1, 1, 0);
     without("a slot is written from its end", OTHER, protocol, |protocol| protocol.in_order = false);

@@ -171,8 +171,9 @@ class Writer:
         if self.memory.is_synced(current.identity, current.envelope.digest):
             return True
         # WRITE-6: what a power cut has torn could become whole by bytes of the new record, if that is torn too.
-        if not current.other_sound:
-            return False
+        return current.other_sound and self._sync(current)
+
+    def _sync(self, current: Current) -> bool:
         try:
             self.directory.sync_file(current.fd)
             if current.other.empty:
@@ -181,6 +182,19 @@ class Writer:
             self.memory.suspect(current.identity)
             return False
         return True
+
+    def keep(self, name: str, shown: str, current: Current, make: Callable[[int], bytes]) -> None:
+        """For a save that changes nothing: its success says that what is stored is durable, whoever wrote it (WRITE-9).
+
+        ``make`` gives the same record for a seq.
+        """
+        if not self.power or self.memory.is_synced(current.identity, current.envelope.digest):
+            return
+        if self.memory.is_suspect(current.identity) or not self._sync(current):
+            self.replace(name, shown, current, make(current.seq + 1), current.seq + 1)
+        elif current.other_sound:
+            # Else the next save would write over what a power cut has torn (WRITE-6).
+            self.memory.synced(current.identity, current.envelope.digest)
 
     def _overwrite(self, shown: str, current: Current, record: bytes, seq: int) -> None:
         """WRITE-3, WRITE-8."""
