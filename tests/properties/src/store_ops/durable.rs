@@ -1,5 +1,5 @@
 //! What an operation that succeeded has to have synced, seen in the calls that it made: WRITE-4 to
-//! WRITE-6, WRITE-13, WRITE-14, DEL-3.
+//! WRITE-6, WRITE-9, WRITE-13, WRITE-14, DEL-3.
 
 use std::collections::BTreeSet;
 
@@ -115,8 +115,13 @@ impl Unsynced {
         } else if failed_sync.is_some() {
             self.suspect.insert(key);
         }
-        if renamed.is_some() || written.is_some() || failed {
-            // Written here, or nobody can say.
+        // A save that changes nothing syncs what another has written (WRITE-9).
+        let is_synced = |at: &usize| {
+            let call = &calls[*at];
+            call.op == Op::Sync && !call.refused && !has_temp(&calls[..*at])
+        };
+        if renamed.is_some() || written.is_some() || failed || (0..calls.len()).any(|at| is_synced(&at)) {
+            // Written or synced here, or nobody can say.
             self.records.remove(&key);
         }
         if renamed.is_some() {
