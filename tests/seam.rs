@@ -37,6 +37,11 @@ fn ops<T>(run: impl FnOnce() -> T) -> Vec<Op> {
     calls(run).1.into_iter().map(|(op, _)| op).collect()
 }
 
+/// Those of the calls that are of these kinds.
+fn only(kinds: &[Op], ops: &[Op]) -> Vec<Op> {
+    ops.iter().copied().filter(|op| kinds.contains(op)).collect()
+}
+
 /// Makes the `nth` call that `which` accepts fail with `errno`, from then on if `forever`, while `run` runs. Says
 /// whether it came to that.
 fn failing<T>(
@@ -146,9 +151,7 @@ fn a_record_of_another_process_is_synced_before_the_one_before_it_is_overwritten
         session.insert("n", &n).expect("fits");
         ops(|| other.save(&mut session).expect("saved"))
     };
-    let syncs = |ops: &[Op]| -> Vec<Op> {
-        ops.iter().copied().filter(|op| [Op::Sync, Op::SyncDir, Op::Pwrite].contains(op)).collect()
-    };
+    let syncs = |ops: &[Op]| only(&[Op::Sync, Op::SyncDir, Op::Pwrite], ops);
     assert_eq!(syncs(&save(1)), [Op::SyncDir, Op::Sync, Op::Pwrite, Op::Sync]);
     assert_eq!(syncs(&save(2)), [Op::Sync, Op::Pwrite, Op::Sync]);
     // This store synced its own record, but others have written since.
@@ -171,10 +174,7 @@ fn a_record_of_another_process_is_synced_before_the_one_before_it_is_overwritten
 fn a_save_that_changes_nothing_syncs_what_another_process_wrote() {
     let f = Fixture::plain();
     let (id, _) = f.created();
-    let syncs = |ops: Vec<Op>| -> Vec<Op> {
-        let kinds = [Op::Create, Op::Sync, Op::SyncDir, Op::Pwrite, Op::Rename];
-        ops.into_iter().filter(|op| kinds.contains(op)).collect()
-    };
+    let syncs = |ops: Vec<Op>| only(&[Op::Create, Op::Sync, Op::SyncDir, Op::Pwrite, Op::Rename], &ops);
     let nothing = |store: &DirectoryStore| {
         let mut session = store.load(&id).expect("loads").expect("is there");
         let saved = syncs(ops(|| store.save(&mut session).expect("saved")));
@@ -228,8 +228,7 @@ fn setting_power_once_more_syncs_once_more() {
     f.created();
     let set = || {
         let made = ops(|| set_durability(&f.path, &f.options(), Durability::Power).expect("set"));
-        let kinds = [Op::Sync, Op::SyncDir, Op::Rename];
-        made.into_iter().filter(|op| kinds.contains(op)).collect::<Vec<_>>()
+        only(&[Op::Sync, Op::SyncDir, Op::Rename], &made)
     };
     // The session and the directory; then the marker's temp, its rename and the directory.
     let expected = [Op::Sync, Op::SyncDir, Op::Sync, Op::Rename, Op::SyncDir];
@@ -249,8 +248,7 @@ fn what_was_imported_is_on_disk_before_the_run_is_noted() {
     ] {
         let f = Fixture::new(Naming::Hashed, durability);
         let made = ops(|| import(source.path(), &f.store, &ImportOptions::default(), &mut |_| ()));
-        let kinds = [Op::Sync, Op::SyncDir, Op::Rename, Op::Write];
-        let made: Vec<Op> = made.into_iter().filter(|op| kinds.contains(op)).collect();
+        let made = only(&[Op::Sync, Op::SyncDir, Op::Rename, Op::Write], &made);
         // The note, its sync, and that of its name.
         assert_eq!(made, [before, &[Op::Write, Op::Sync, Op::SyncDir]].concat(), "{durability:?}");
     }
@@ -259,10 +257,8 @@ fn what_was_imported_is_on_disk_before_the_run_is_noted() {
 /// Exercises WRITE-14, DEL-3, ROT-1, ROT-2.
 #[test]
 fn what_makes_and_removes_files_syncs_the_directory() {
-    let changing = |ops: &[Op]| -> Vec<Op> {
-        let kinds = [Op::Create, Op::Pwrite, Op::Sync, Op::Rename, Op::SyncDir, Op::Unlink];
-        ops.iter().copied().filter(|op| kinds.contains(op)).collect()
-    };
+    let changing =
+        |ops: &[Op]| only(&[Op::Create, Op::Pwrite, Op::Sync, Op::Rename, Op::SyncDir, Op::Unlink], ops);
     let create = [Op::Create, Op::Pwrite, Op::Sync, Op::Rename, Op::SyncDir];
     let f = Fixture::plain();
     let mut session = Session::new();

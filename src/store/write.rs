@@ -107,9 +107,7 @@ impl DirectoryStore {
             return Ok(());
         }
         if self.synced.is_suspect(&key, current.stat.identity) || !self.make_durable(key, current) {
-            let seq = current.seq() + 1;
-            let record = stored.encode(seq, self.marker.naming)?;
-            return self.put_file(name, seq, &record, Place::OverSession);
+            return self.put_again(name, current, stored);
         }
         // Else the next save would write over what a power cut has torn (WRITE-6).
         if current.other_is_sound() {
@@ -120,7 +118,11 @@ impl DirectoryStore {
 
     /// Replaces the session's file by a sound one that holds the same session. REP-4.
     pub(crate) fn rewrite(&self, name: &FileName, current: &Current) -> Result<()> {
-        let session = current.session(name)?.with_sane_access(self.now());
+        self.put_again(name, current, &current.session(name)?.with_sane_access(self.now()))
+    }
+
+    /// Replaces the session's file by one that holds `session` as it is, but for its seq.
+    fn put_again(&self, name: &FileName, current: &Current, session: &Session) -> Result<()> {
         let seq = current.seq() + 1;
         let record = session.encode(seq, self.marker.naming)?;
         self.put_file(name, seq, &record, Place::OverSession)

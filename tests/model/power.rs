@@ -113,6 +113,11 @@ impl Record {
     fn slot(self) -> usize {
         usize::from(self.seq % 2)
     }
+
+    /// The record after it, of the same content.
+    fn again(self) -> Self {
+        Record { seq: self.seq + 1, ..self }
+    }
 }
 
 /// The whole record that is in a slot.
@@ -391,30 +396,20 @@ impl Protocol {
 
     /// What a sync that fails leaves is clean, and not on disk; what the system has written back before is.
     fn fail(&self, state: &mut State, n: usize) -> Option<()> {
-        let release = Process { next: Next::Nothing, knows: None, suspect: Some(state.name) };
-        state.processes[n] = match state.processes[n].next {
-            Next::SyncBefore(record) => {
-                state.file().dirty = Default::default();
-                Process { next: Next::Rename(record, Why::Failure), ..release }
+        let last = state.processes[n].next;
+        let next = match last {
+            Next::SyncBefore(record) => Next::Rename(record, Why::Failure),
+            Next::SyncAfter(record) if self.replace_after_failure => {
+                Next::Rename(record.again(), Why::Failure)
             }
-            Next::SyncAfter(record) => {
-                state.file().dirty = Default::default();
-                if self.replace_after_failure {
-                    let record = Record { seq: record.seq + 1, ..record };
-                    Process { next: Next::Rename(record, Why::Failure), ..release }
-                } else {
-                    release
-                }
-            }
-            Next::SyncOfNothing => {
-                state.file().dirty = Default::default();
-                let last = state.last();
-                let record = Record { seq: last.seq + 1, ..last };
-                Process { next: Next::Rename(record, Why::Failure), ..release }
-            }
-            Next::SyncEntry(_) => release,
+            Next::SyncOfNothing => Next::Rename(state.last().again(), Why::Failure),
+            Next::SyncAfter(_) | Next::SyncEntry(_) => Next::Nothing,
             _ => return None,
         };
+        if !matches!(last, Next::SyncEntry(_)) {
+            state.file().dirty = Default::default();
+        }
+        state.processes[n] = Process { next, knows: None, suspect: Some(state.name) };
         Some(())
     }
 }
@@ -506,9 +501,8 @@ impl Model for Protocol {
             }
             Step::SaveNothing(n) => {
                 state.saves += 1;
-                let last = state.last();
                 state.processes[n].next = if state.processes[n].suspect == Some(state.name) {
-                    Next::Rename(Record { seq: last.seq + 1, ..last }, Why::Failure)
+                    Next::Rename(state.last().again(), Why::Failure)
                 } else {
                     Next::SyncOfNothing
                 };

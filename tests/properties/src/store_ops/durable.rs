@@ -86,7 +86,12 @@ fn in_place(calls: &[Made]) -> Option<usize> {
 
 /// The writes in place, those among them that came to nothing or to a part.
 fn writes_in_place(calls: &[Made]) -> impl Iterator<Item = usize> {
-    (0..calls.len()).filter(|at| calls[*at].op == Op::Pwrite && !has_temp(&calls[..*at]))
+    on_the_file(calls, Op::Pwrite)
+}
+
+/// The calls of that kind on the session's file, and not on its temp.
+fn on_the_file(calls: &[Made], op: Op) -> impl Iterator<Item = usize> {
+    (0..calls.len()).filter(move |at| calls[*at].op == op && !has_temp(&calls[..*at]))
 }
 
 impl Unsynced {
@@ -107,20 +112,16 @@ impl Unsynced {
         let renamed =
             calls.iter().rposition(|call| call.op == Op::Rename && !call.refused && call.path == file);
         let written = in_place(calls);
-        let is_failed_sync = |call: &Made| call.op == Op::Sync && call.refused && !call.interrupted;
-        let failed_sync =
-            (0..calls.len()).rfind(|at| is_failed_sync(&calls[*at]) && !has_temp(&calls[..*at]));
+        let syncs = || on_the_file(calls, Op::Sync);
+        let failed_sync = syncs().filter(|at| calls[*at].refused && !calls[*at].interrupted).last();
         if renamed > failed_sync {
             self.suspect.remove(&key);
         } else if failed_sync.is_some() {
             self.suspect.insert(key);
         }
         // A save that changes nothing syncs what another has written (WRITE-9).
-        let is_synced = |at: &usize| {
-            let call = &calls[*at];
-            call.op == Op::Sync && !call.refused && !has_temp(&calls[..*at])
-        };
-        if renamed.is_some() || written.is_some() || failed || (0..calls.len()).any(|at| is_synced(&at)) {
+        let synced = syncs().any(|at| !calls[at].refused);
+        if renamed.is_some() || written.is_some() || synced || failed {
             // Written or synced here, or nobody can say.
             self.records.remove(&key);
         }
